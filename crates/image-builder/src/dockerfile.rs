@@ -6,6 +6,7 @@
 //! hint; nothing is ignored silently. Pure functions.
 
 mod error;
+mod flow;
 mod health;
 mod lines;
 mod shell;

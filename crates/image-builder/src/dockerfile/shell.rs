@@ -1,34 +1,69 @@
 //! Minimal parser for shell scripts, to find `cargo build` in a `RUN`.
 
-/// Keywords and prefixes that precede a command.
-const BEFORE: [&str; 16] = [
-    "if", "then", "else", "elif", "do", "while", "until", "!", "{", "}", "time", "exec", "env",
-    "command", "fi", "done",
-];
+/// Words that may precede a command and do not affect what it does.
+const PREFIXES: [&str; 5] = ["time", "exec", "env", "command", "nice"];
+
+/// Part of a script, in the order of the text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Command(Command),
+    /// `!`, which inverts the status of the next command.
+    Not,
+    /// What follows a command.
+    Separator(Separator),
+    If,
+    /// `while` or `until`.
+    While,
+    /// `for`, with the name of its variable.
+    For(String),
+    Then,
+    Elif,
+    Else,
+    Do,
+    /// `fi`, `done` or `esac`.
+    End,
+    /// `case`, with the word to compare.
+    Case(String),
+    /// Patterns of a branch of `case`.
+    Patterns(Vec<String>),
+    /// `{` or `(`.
+    Open,
+    /// `}` or `)`.
+    Close,
+}
+
+/// Separator between two commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Separator {
+    /// `;`, `&` or a line break.
+    Next,
+    /// `&&`
+    And,
+    /// `||`
+    Or,
+    /// `|`
+    Pipe,
+}
 
 /// Simple command, with the variables that are set for it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Command {
     pub(super) variables: Vec<(String, String)>,
     pub(super) words: Vec<String>,
-    /// Set for `export NAME=value`.
-    pub(super) is_export: bool,
-    /// Set within `if` or `case`, whose conditions are not evaluated.
-    pub(super) is_conditional: bool,
+    /// Variables named by `export`, with or without a value.
+    pub(super) exported: Vec<String>,
 }
 
-/// Commands found so far, and the constructs around the next one.
+/// Parts found so far, and the state of the next one.
 #[derive(Debug, Default)]
 struct Script {
-    commands: Vec<Command>,
+    steps: Vec<Step>,
     /// Words of the current command.
     words: Vec<String>,
-    /// Nesting depth of `if`.
-    ifs: usize,
     /// Nesting depth of `case`.
     cases: usize,
-    /// Set where a pattern of `case` may stand.
-    expects_pattern: bool,
+    /// Patterns of the branch, where a pattern of `case` may stand.
+    patterns: Option<Vec<String>>,
 }
 
 impl Script {
@@ -38,54 +73,97 @@ impl Script {
         }
     }
 
-    /// Ends the current command at a separator.
-    fn end(&mut self, separator: char) {
+    /// Ends the current command at this character.
+    fn end(&mut self, at: char) {
         let words = std::mem::take(&mut self.words);
         let is_last = words.first().is_some_and(|word| word == "esac");
-        if self.expects_pattern && !is_last {
-            // An empty line may precede a pattern.
-            self.expects_pattern = separator != ')';
+        if let (Some(patterns), false) = (&mut self.patterns, is_last) {
+            patterns.extend(words);
+            if at == ')' {
+                let patterns = self.patterns.take().unwrap_or_default();
+                self.steps.push(Step::Patterns(patterns));
+            }
             return;
         }
-        let is_keyword = |word: &&String| BEFORE.contains(&word.as_str());
-        for keyword in words.iter().take_while(is_keyword) {
-            match keyword.as_str() {
-                "if" => self.ifs += 1,
-                "fi" => self.ifs = self.ifs.saturating_sub(1),
-                _ => {}
-            }
+        if self.construct(words, at) && at == ')' {
+            self.steps.push(Step::Close);
         }
-        match words
-            .iter()
-            .find(|word| !is_keyword(word))
-            .map(String::as_str)
-        {
-            Some("case") => {
-                self.cases += 1;
-                self.expects_pattern = separator != ')';
-                return;
-            }
-            Some("esac") => {
-                self.cases = self.cases.saturating_sub(1);
-                self.expects_pattern = false;
-                return;
-            }
-            Some(_) | None => {}
+    }
+
+    /// Adds the keywords at the start, and the command behind them. Returns whether a separator may
+    /// follow.
+    fn construct(&mut self, words: Vec<String>, at: char) -> bool {
+        let mut words = words.into_iter().peekable();
+        while let Some(word) = words.peek() {
+            let step = match word.as_str() {
+                "if" => Step::If,
+                "while" | "until" => Step::While,
+                "then" => Step::Then,
+                "elif" => Step::Elif,
+                "else" => Step::Else,
+                "do" => Step::Do,
+                "fi" | "done" => Step::End,
+                "{" => Step::Open,
+                "}" => Step::Close,
+                "!" => Step::Not,
+                "esac" => {
+                    self.cases = self.cases.saturating_sub(1);
+                    self.patterns = None;
+                    Step::End
+                }
+                "for" | "select" => {
+                    let name = words.nth(1).unwrap_or_default();
+                    self.steps.push(Step::For(name));
+                    return true;
+                }
+                "case" => {
+                    let compared = words.nth(1).unwrap_or_default();
+                    self.steps.push(Step::Case(compared));
+                    self.cases += 1;
+                    // Behind `in`.
+                    let patterns = words.skip(1).collect();
+                    if at == ')' {
+                        self.steps.push(Step::Patterns(patterns));
+                    } else {
+                        self.patterns = Some(patterns);
+                    }
+                    return false;
+                }
+                _ => break,
+            };
+            self.steps.push(step);
+            words.next();
         }
-        let command = simple(words, self.ifs + self.cases > 0);
-        if !command.words.is_empty() || !command.variables.is_empty() {
-            self.commands.push(command);
+        let command = simple(words);
+        let is_empty =
+            command.words.is_empty() && command.variables.is_empty() && command.exported.is_empty();
+        if !is_empty {
+            self.steps.push(Step::Command(command));
+        }
+        true
+    }
+
+    /// Returns whether the command is an unfinished `[[ … ]]`, where `&&` belongs to the test.
+    fn is_in_test(&self) -> bool {
+        let has = |wanted: &str| self.words.iter().any(|word| word == wanted);
+        has("[[") && !has("]]")
+    }
+
+    /// Opens a subshell, unless the parenthesis is that of a pattern.
+    fn open(&mut self) {
+        if self.patterns.is_none() {
+            self.steps.push(Step::Open);
         }
     }
 }
 
-/// Splits a script into its simple commands. Quotes are kept.
-pub(super) fn commands(script: &str) -> Vec<Command> {
+/// Splits a script into its simple commands, and what decides whether they run. Quotes are kept.
+pub(super) fn steps(script: &str) -> Vec<Step> {
     let mut found = Script::default();
     let mut word = String::new();
     let mut characters = script.chars().peekable();
     let mut quote = None;
-    // Nesting depth of `$(…)`, whose content stays in the surrounding word.
+    // Nesting depth of `$(…)` and `${…}`, whose content stays in the surrounding word.
     let mut depth = 0_usize;
     while let Some(character) = characters.next() {
         if character == '\\' && quote != Some('\'') {
@@ -102,9 +180,13 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
         match quote {
             Some(open) if open == character => quote = None,
             None if matches!(character, '"' | '\'' | '`') => quote = Some(character),
-            None if character == '(' && word.ends_with('$') => depth += 1,
+            // Also that of an array.
+            None if character == '(' && word.ends_with(['$', '=']) => depth += 1,
+            None if character == '{' && word.ends_with('$') => depth += 1,
+            None if character == '}' && depth > 0 => depth -= 1,
             None if character == ')' && depth > 0 && !is_in_case(&word) => depth -= 1,
             None if depth > 0 || is_redirected => {}
+            None if matches!(character, '&' | '|' | '(' | ')') && found.is_in_test() => {}
             None if character == '#' && word.is_empty() => {
                 while characters.next_if(|next| *next != '\n').is_some() {}
                 continue;
@@ -112,9 +194,29 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
             None if matches!(character, ';' | '&' | '|' | '(' | ')' | '\n') => {
                 found.take(&mut word);
                 found.end(character);
-                // `;;` ends a branch of `case`.
-                if character == ';' && characters.next_if_eq(&';').is_some() {
-                    found.expects_pattern = found.cases > 0;
+                let is_double = characters.next_if_eq(&character).is_some();
+                let separator = match character {
+                    '(' => {
+                        found.open();
+                        is_double.then(|| found.open());
+                        continue;
+                    }
+                    ')' => {
+                        is_double.then(|| found.end(')'));
+                        continue;
+                    }
+                    // `;;` ends a branch of `case`.
+                    ';' if is_double => {
+                        found.patterns = (found.cases > 0).then(Vec::new);
+                        continue;
+                    }
+                    '&' if is_double => Separator::And,
+                    '|' if is_double => Separator::Or,
+                    '|' => Separator::Pipe,
+                    _ => Separator::Next,
+                };
+                if found.patterns.is_none() {
+                    found.steps.push(Step::Separator(separator));
                 }
                 continue;
             }
@@ -128,7 +230,7 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
     }
     found.take(&mut word);
     found.end('\n');
-    found.commands
+    found.steps
 }
 
 /// Returns whether a `)` ends a pattern of a `case` within `$(…)`.
@@ -137,27 +239,41 @@ fn is_in_case(word: &str) -> bool {
     starts > word.matches("esac").count()
 }
 
-fn simple(words: Vec<String>, is_conditional: bool) -> Command {
-    let mut command = Command {
-        is_conditional,
-        ..Command::default()
-    };
-    for word in words {
+fn simple(words: impl Iterator<Item = String>) -> Command {
+    let mut command = Command::default();
+    let mut words = words.peekable();
+    while let Some(word) = words.next() {
+        let is_option = |word: &String| word.starts_with('-');
         if !command.words.is_empty() {
             command.words.push(word);
         } else if let Some((name, value)) = assignment(&word) {
             command.variables.push((name.to_owned(), value.to_owned()));
-        } else if !BEFORE.contains(&word.as_str()) {
+        } else if !PREFIXES.contains(&word.as_str())
+            // `command -v` runs nothing.
+            || word == "command" && words.peek().is_some_and(is_option)
+        {
             command.words.push(word);
+        } else {
+            while let Some(option) = words.next_if(is_option) {
+                // Those of `env` and `nice` that take a value.
+                if matches!(option.as_str(), "-u" | "-C" | "-n") {
+                    words.next();
+                }
+            }
         }
     }
     if command.words.first().is_some_and(|word| word == "export") {
-        command.is_export = true;
         // Without words, the caller applies the variables to the rest of the script.
-        let exported = std::mem::take(&mut command.words);
-        let exported = exported.iter().filter_map(|word| assignment(word));
-        let exported = exported.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        command.variables.extend(exported);
+        let words = std::mem::take(&mut command.words).into_iter().skip(1);
+        for word in words.filter(|word| !word.starts_with('-')) {
+            match assignment(&word) {
+                Some((name, value)) => {
+                    command.exported.push(name.to_owned());
+                    command.variables.push((name.to_owned(), value.to_owned()));
+                }
+                None => command.exported.push(word),
+            }
+        }
     }
     command
 }

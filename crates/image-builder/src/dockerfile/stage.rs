@@ -61,12 +61,15 @@ pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile,
         file.report(Some(file.stages[last].line), Problem::NothingToStart);
     }
     let program = stage.copies().find_map(|copy| match &copy.from {
-        super::CopySource::Program(name) => file.stage(name, last),
+        super::CopySource::Program(name) => Some((file.stage(name, last)?, copy.sources.first()?)),
         super::CopySource::Context | super::CopySource::Stage(..) => None,
     });
-    let compiling = program
-        .map(|index| file.compiling(index))
-        .unwrap_or_default();
+    let compiling = program.map(|(index, path)| {
+        let mut compiling = file.compiling(index);
+        compiling.take_from(path);
+        compiling
+    });
+    let compiling = compiling.unwrap_or_default();
     if !file.errors.borrow().is_empty() {
         return Err(file.into_errors());
     }
@@ -589,15 +592,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Expands a word of a shell script, and leaves unknown variables as they are. The script's
-    /// `own` variables come first; one without a value is unknown.
+    /// `own` variables come first; one without a value is unknown. What is set nowhere is empty.
     pub(super) fn shell_word(&self, word: &str, own: &BTreeMap<String, Option<String>>) -> String {
         let value = |name: &str| {
             if let Some(value) = own.get(name) {
                 return value.clone();
             }
-            // An `ARG` without a value is empty for a shell.
-            let is_empty = self.unset.contains(name);
-            self.lookup(name).or_else(|| is_empty.then(String::new))
+            let value = self.variables.get(name).cloned();
+            value.or_else(|| (!build::is_of_base(name)).then(String::new))
         };
         let known = |name: &str| Some(value(name).unwrap_or_else(|| format!("${name}")));
         // The shell's escape character is a backslash, whatever the `escape` directive says.

@@ -498,6 +498,256 @@ fn what_the_build_stage_tells_cargo_is_taken_over_or_noted() {
     insta::assert_snapshot!(said);
 }
 
+/// The same as one line: profile, features, variables, flags and notes, each if there are any.
+fn brief(body: &str, path: &str) -> String {
+    let text =
+        format!("FROM rust AS build\n{body}\nFROM scratch\nCOPY --from=build {path} /app{START}");
+    let Dockerfile { build, notes, .. } = crate::testing::parse(&text).unwrap();
+    let mut said = vec![build.profile.unwrap_or_default()];
+    said.extend(build.features);
+    said.extend(
+        build
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
+    said.extend(build.rustflags);
+    said.extend(notes.iter().map(|note| {
+        let words: Vec<&str> = note.text.split(' ').take(4).collect();
+        format!("({})", words.join(" "))
+    }));
+    said.join(" ")
+}
+
+#[test]
+fn conditions_that_the_text_decides_are_evaluated() {
+    let table = [
+        // Both branches, of which the platform decides.
+        (
+            "ARG TARGETPLATFORM\nRUN if [ \"$TARGETPLATFORM\" = linux/amd64 ]; then export RUSTFLAGS=\"-C target-cpu=x86-64-v3\"; fi && cargo build -r",
+            "release -Ctarget-cpu=x86-64-v3",
+        ),
+        (
+            "ARG TARGETARCH\nRUN case \"$TARGETARCH\" in arm64) F=a ;; amd64|x86) F=b ;; *) F=c ;; esac; cargo build -r -F $F",
+            "release b",
+        ),
+        (
+            "ARG TARGETPLATFORM\nRUN case $TARGETPLATFORM in linux/arm*) F=a;; (linux/*) F=b;; esac\\\n && cargo build -r -F $F",
+            "release b",
+        ),
+        (
+            "ARG TARGETARCH\nRUN if test x$TARGETARCH = xarm64; then F=a; elif [ -n \"$TARGETARCH\" -a 1 ]; then F=b; elif true; then F=c; fi; cargo build -r $F",
+            "release (`$F` of `cargo build`)",
+        ),
+        (
+            "RUN if false; then F=a; elif [[ release == rel* ]]; then F=b; else F=c; fi; cargo build -r -F $F",
+            "release b",
+        ),
+        (
+            "RUN if [ ! -z \"$X\" ]; then cargo build; elif ! true; then cargo build -F b; else cargo build -r -F c; fi",
+            "release c",
+        ),
+        // Lists.
+        (
+            "RUN test \"$X\" = 1 && F=a; cargo build -r ${F:+-F $F}",
+            "release",
+        ),
+        (
+            "ARG X=1\nRUN test \"$X\" = 1 && F=a; cargo build -r ${F:+-F $F}",
+            "release a X=1",
+        ),
+        (
+            "RUN [ \"$X\" = 1 ] && export MODE=prod; cargo build -r",
+            "release",
+        ),
+        (
+            "RUN [[ -f x && -n $Y ]] && F=\"-F a\" || F=\"\"; cargo build -r $F",
+            "release (`$F` of `cargo build`)",
+        ),
+        (
+            "ARG E=prod\nRUN [ \"$E\" = prod ] && cargo build -r || cargo build -r -F other",
+            "release E=prod",
+        ),
+        (
+            "RUN [ \"$E\" = prod ] && cargo build -r || cargo build -r -F other",
+            "release other",
+        ),
+        ("RUN cargo build -r || cargo build -r -F other", "release"),
+        (
+            "RUN apt-get update && (cd x && make -v | cat) && { cargo build -r -F a; }",
+            "release a (`make` is not run)",
+        ),
+        ("RUN true && \\\n # no\n cargo build -r -F a", "release a"),
+        (
+            "RUN if grep -q x y; then export MODE=x; fi; cargo build -r",
+            "release (`MODE` is set under)",
+        ),
+        (
+            "RUN command -v lld && export RUSTFLAGS=-Copt-level=1; cargo build -r",
+            "release (`RUSTFLAGS` is set under)",
+        ),
+        (
+            "RUN while false; do F=a; done; if [ -z $F ]; then cargo build -r; fi && true",
+            "release",
+        ),
+        (
+            "RUN while read x; do export MODE=$x; done < y && cargo build -r",
+            "release (`MODE` is set under) (`read` is not run)",
+        ),
+        (
+            "RUN for F in a b; do cargo build -r -F $F; done",
+            "release (`-F $F` of `cargo)",
+        ),
+        // Nothing of this ends.
+        (
+            "RUN if true; then ( { case x in x) cargo build -r",
+            "release",
+        ),
+        ("RUN fi; done; esac; ) } && cargo build -r", "release"),
+    ];
+    for (body, expected) in table {
+        assert_eq!(brief(body, "/target/release/app"), expected, "{body}");
+    }
+}
+
+#[test]
+fn what_only_a_shell_knows_reaches_neither_program_nor_compiler() {
+    let table = [
+        (
+            "RUN GIT_SHA=$(git rev-parse HEAD) cargo build -r",
+            "release (`GIT_SHA` has a value)",
+        ),
+        (
+            "RUN export GIT_SHA=`git rev-parse HEAD` && cargo build -r",
+            "release (`GIT_SHA` has a value)",
+        ),
+        (
+            "RUN RUST=\"$RUST_VERSION\" cargo build -r",
+            "release (`RUST` has a value)",
+        ),
+        ("RUN V=${V:-dev} cargo build -r", "release V=dev"),
+        (
+            "RUN FOO=1; export FOO; BAR=2; cargo build -r",
+            "release FOO=1",
+        ),
+        (
+            "RUN env -u X FOO=1 nice -n 5 cargo build -r",
+            "release FOO=1",
+        ),
+        (
+            "RUN RUSTFLAGS=\"$RUSTFLAGS --cfg tokio_unstable\" cargo build -r",
+            "release --cfg=tokio_unstable",
+        ),
+        (
+            "RUN RUSTFLAGS=\"-C target-cpu=$(cat cpu) -Copt-level=2 $(cat more)\" cargo build -r",
+            "release -Copt-level=2 (`$(cat more)` of `RUSTFLAGS`) (`-C target-cpu=$(cat cpu)` of)",
+        ),
+        (
+            "ENV RUSTFLAGS=\"-C target-feature=+aes,+sse4.2,+crt-static -Ctarget-feature=-crt-static\"\nRUN cargo build -r",
+            "release -Ctarget-feature=+aes,+sse4.2",
+        ),
+        (
+            "ENV CARGO_ENCODED_RUSTFLAGS=\"--cfg\u{1f}a b\"\nRUN cargo build -r",
+            "release --cfg=a b",
+        ),
+        (
+            "ENV RUSTUP_TOOLCHAIN=nightly\nRUN cargo build -r",
+            "release (`RUSTUP_TOOLCHAIN=nightly` is not done:)",
+        ),
+        (
+            "ARG FEATURES=\"a,b\"\nRUN cargo build -r ${FEATURES:+--features $FEATURES}",
+            "release a b FEATURES=a,b",
+        ),
+        (
+            "RUN A=(x y); cargo build -r \"${A[@]}\"",
+            "release (`\"${A[@]}\"` of `cargo build`)",
+        ),
+        (
+            "RUN cargo rustc -r -- -C target-cpu=x86-64-v3",
+            "release (`-- -C target-cpu=x86-64-v3` of)",
+        ),
+    ];
+    for (body, expected) in table {
+        assert_eq!(brief(body, "/target/release/app"), expected, "{body}");
+    }
+}
+
+#[test]
+fn the_folder_tells_the_profile_and_the_call() {
+    let release = "/src/target/release/app";
+    let table = [
+        (
+            "RUN cargo build $(test \"$P\" = release && echo --release)",
+            release,
+            "release (`$(test  = release)",
+        ),
+        (
+            "RUN cargo build --profile ${P:-release}",
+            release,
+            "release",
+        ),
+        (
+            "RUN flag=$([ x ] && echo --release); cargo build $flag",
+            release,
+            "release (`$flag` of `cargo build`)",
+        ),
+        ("RUN cargo build -rv -F a", release, "release a"),
+        ("RUN cargo build -vrF a", release, "release a"),
+        ("RUN cargo build -rp app", release, "release"),
+        ("RUN cargo build -rvp=app@0.1.0", release, "release"),
+        // Of several calls, the one that puts it there.
+        (
+            "RUN cargo build --release -F a\nRUN cargo build -F b",
+            release,
+            "release a",
+        ),
+        (
+            "RUN cargo build --release -F a\nRUN cargo build -F b",
+            "/target/debug/app",
+            "dev b",
+        ),
+        (
+            "RUN cargo build -F b && cargo build --profile dist -F a && cp target/debug/app /x && mv /x /y/",
+            "/y/x",
+            "dev b",
+        ),
+        (
+            "RUN cargo build --target x86_64-unknown-linux-musl --profile bench",
+            "/target/x86_64-unknown-linux-musl/release/app",
+            "bench",
+        ),
+        // Calls that do not compile the program.
+        (
+            "RUN cargo build -r -F a && cargo build -r --lib",
+            release,
+            "release a",
+        ),
+        (
+            "RUN cargo build -r -F a && cargo build --tests && cargo build -r --examples --benches",
+            release,
+            "release a",
+        ),
+        (
+            "RUN cargo build -r -F a && cargo build -r --workspace --exclude app -F b",
+            release,
+            "release a",
+        ),
+        ("RUN cargo build -r --bins --lib -F a", release, "release a"),
+        (
+            "RUN cargo build -r --lib --bin app -F a && cargo build -r --bin other -F b",
+            release,
+            "release a",
+        ),
+    ];
+    for (body, path, expected) in table {
+        assert_eq!(
+            brief(&format!("WORKDIR /src\n{body}"), path),
+            expected,
+            "{body}"
+        );
+    }
+}
+
 #[test]
 fn the_program_is_taken_from_where_cargo_puts_it_alone() {
     let at = |run: &str, path: &str| {

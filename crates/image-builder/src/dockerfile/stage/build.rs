@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::flow::{Answer, Flow, is_known, test};
 use super::super::lines::{Heredoc, Instruction};
-use super::super::shell::commands;
+use super::super::shell::{Command, Step, steps};
 use super::super::{Note, words};
 use super::Reader;
 use crate::paths::components;
@@ -37,10 +38,14 @@ pub(super) struct Compiling {
     processor: &'static str,
     /// Set by `RUSTFLAGS`, which cargo prefers to its other variables for flags.
     has_rustflags: bool,
-    /// Paths that the program was copied to.
-    paths: BTreeSet<String>,
+    /// Paths that the program was copied to, each with the folder of the profile that it comes from.
+    paths: BTreeMap<String, Option<String>>,
+    /// Profile and features of each call that compiles the program.
+    calls: Vec<CargoBuild>,
 }
 
+/// Variable with flags for the compiler, which may contain spaces.
+const ENCODED_RUSTFLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
 /// Variables that describe the build container and not the program.
 const OF_THE_CONTAINER: [&str; 29] = [
     "AR",
@@ -92,8 +97,10 @@ const OF_THE_CONTAINER_PREFIXES: [&str; 14] = [
 ];
 /// Commands that prepare or move files and cannot change what cargo compiles. Some scripts use them
 /// to write placeholder sources, so that dependencies get a layer of their own.
-const HARMLESS: [&str; 45] = [
+const HARMLESS: [&str; 51] = [
+    ":",
     "[",
+    "[[",
     "addgroup",
     "adduser",
     "apk",
@@ -104,6 +111,7 @@ const HARMLESS: [&str; 45] = [
     "chgrp",
     "chmod",
     "chown",
+    "command",
     "cp",
     "date",
     "dnf",
@@ -113,6 +121,7 @@ const HARMLESS: [&str; 45] = [
     "export",
     "false",
     "find",
+    "getent",
     "groupadd",
     "grep",
     "install",
@@ -132,6 +141,8 @@ const HARMLESS: [&str; 45] = [
     "test",
     "touch",
     "true",
+    "type",
+    "umask",
     "uname",
     "update-ca-certificates",
     "useradd",
@@ -177,6 +188,28 @@ const VALUES_WITHOUT_EFFECT: [&str; 13] = [
     "--index",
 ];
 
+/// `RUN` that is read, and what it is compared with.
+struct Place<'a> {
+    line: usize,
+    reader: &'a Reader<'a>,
+    of: &'a Project<'a>,
+}
+
+/// Variables of a script.
+#[derive(Debug, Default)]
+struct Shell {
+    /// Those that it sets; `None` if only running it would tell the value.
+    own: BTreeMap<String, Option<String>>,
+    exported: BTreeSet<String>,
+}
+
+impl Shell {
+    /// Returns whether programs see this variable.
+    fn is_exported(&self, name: &str, reader: &Reader<'_>) -> bool {
+        self.exported.contains(name) || reader.variables.contains_key(name)
+    }
+}
+
 /// Properties of the project that the stage is compared with.
 pub(super) struct Project<'a> {
     pub(super) package: &'a str,
@@ -206,7 +239,7 @@ impl Compiling {
         let Some((base, folders)) = names.split_last() else {
             return false;
         };
-        if self.paths.contains(&names.join("/")) {
+        if self.paths.contains_key(&names.join("/")) {
             return true;
         }
         // `cargo install` puts programs into `bin`, below `--root` or cargo's home folder.
@@ -215,18 +248,80 @@ impl Compiling {
         self.runs_cargo && *base == program && is_of_cargo
     }
 
+    /// Takes the profile and the features of the call that puts the program at this path: cargo names
+    /// the folder after the profile.
+    pub(super) fn take_from(&mut self, path: &str) {
+        let Some(folder) = self.profile_folder(path) else {
+            return;
+        };
+        let is_it = |call: &&CargoBuild| {
+            let profile = call.profile.as_deref();
+            folder
+                == match profile {
+                    Some("dev" | "test") => "debug",
+                    Some("bench") | None => "release",
+                    Some(other) => other,
+                }
+        };
+        if let Some(call) = self.calls.iter().rfind(is_it) {
+            let CargoBuild {
+                profile,
+                features,
+                no_default_features,
+                all_features,
+                environment: _,
+                rustflags: _,
+            } = call.clone();
+            self.build = CargoBuild {
+                profile,
+                features,
+                no_default_features,
+                all_features,
+                ..std::mem::take(&mut self.build)
+            };
+        } else if self.runs_cargo {
+            let profile = if folder == "debug" { "dev" } else { &folder };
+            self.build.profile = Some(profile.to_owned());
+        }
+    }
+
+    /// Returns the folder below `target` that the program at this path comes from.
+    fn profile_folder(&self, path: &str) -> Option<String> {
+        let (_, names) = components(path);
+        if let Some(known) = self.paths.get(&names.join("/")) {
+            return known.clone();
+        }
+        let (_, folders) = names.split_last()?;
+        let (last, above) = folders.split_last()?;
+        above.contains(&"target").then(|| (*last).to_owned())
+    }
+
     /// Adopts a variable of `ENV` or `ARG`.
     pub(super) fn set(&mut self, line: usize, name: &str, value: &str) {
-        if name == "RUSTFLAGS" {
+        if name == "RUSTFLAGS" || name == ENCODED_RUSTFLAGS {
             self.has_rustflags = true;
             self.build.rustflags.clear();
-            self.rustflags(line, value);
+            self.rustflags(line, name, value);
         } else if self.is_for_the_compiler(name) && !self.has_rustflags {
-            self.rustflags(line, value);
+            self.rustflags(line, name, value);
+        } else if name == "RUSTUP_TOOLCHAIN" {
+            self.toolchain(line, &format!("RUSTUP_TOOLCHAIN={value}"));
         } else if !is_of_the_container(name) {
             let environment = &mut self.build.environment;
             environment.insert(name.to_owned(), value.to_owned());
         }
+    }
+
+    fn toolchain(&mut self, line: usize, what: &str) {
+        self.note(
+            line,
+            format!("`{what}` is not done: put the toolchain into `rust-toolchain.toml`"),
+        );
+    }
+
+    /// Returns whether a variable holds flags for the compiler.
+    fn has_flags(&self, name: &str) -> bool {
+        name == "RUSTFLAGS" || name == ENCODED_RUSTFLAGS || self.is_for_the_compiler(name)
     }
 
     /// Returns whether cargo takes flags for the compiler from this variable.
@@ -245,8 +340,9 @@ impl Compiling {
         }
     }
 
-    fn rustflags(&mut self, line: usize, value: &str) {
-        let mut flags = value.split_whitespace().peekable();
+    fn rustflags(&mut self, line: usize, name: &str, value: &str) {
+        let all = flags(name, value);
+        let mut flags = all.iter().map(String::as_str).peekable();
         while let Some(flag) = flags.next() {
             let (option, value) = match flag {
                 "-C" | "--codegen" | "--cfg" | "-L" | "-l" | "-Z" => {
@@ -256,12 +352,31 @@ impl Compiling {
                 _ if flag.starts_with("--cfg=") => ("--cfg", &flag[6..]),
                 _ => (flag, ""),
             };
+            if !is_known(flag) || !is_known(value) {
+                let space = if option == flag && !value.is_empty() {
+                    " "
+                } else {
+                    ""
+                };
+                self.note(
+                    line,
+                    format!("`{option}{space}{value}` of `{name}` is left out, because only the shell of the build stage knows its value; set `RUSTFLAGS` where you deploy if the program needs it"),
+                );
+                continue;
+            }
             let setting = value.split('=').next().unwrap_or_default();
-            // Both are set for every image anyway: see `encoded_rustflags`.
-            let is_of_every_image = setting == "relocation-model"
-                || setting == "target-feature" && value.ends_with("crt-static");
             match (option, setting) {
-                ("-C" | "--codegen", _) if is_of_every_image => {}
+                // Set for every image anyway: see `encoded_rustflags`.
+                ("-C" | "--codegen", "relocation-model") => {}
+                ("-C" | "--codegen", "target-feature") => {
+                    let (_, features) = value.split_once('=').unwrap_or_default();
+                    let others = features.split(',').filter(|it| !it.ends_with("crt-static"));
+                    let others: Vec<&str> = others.filter(|it| !it.is_empty()).collect();
+                    if !others.is_empty() {
+                        let flag = format!("-Ctarget-feature={}", others.join(","));
+                        self.build.rustflags.push(flag);
+                    }
+                }
                 ("-C" | "--codegen", "linker" | "link-arg" | "link-args" | "link-self-contained")
                 | ("-L" | "-l", _) => self.note(
                     line,
@@ -292,71 +407,116 @@ impl Compiling {
             script = contents.map(Heredoc::text).collect();
             script = script.replace('\r', "");
         }
-        // Variables of the script; `None` if the value depends on a condition.
-        let mut own: BTreeMap<String, Option<String>> = BTreeMap::new();
-        let mut exported = BTreeSet::new();
-        for command in commands(&script) {
-            let expanded = |word: &String| reader.shell_word(word, &own);
-            let variables = command.variables.iter();
-            let variables: Vec<(String, String)> = variables
-                .map(|(name, value)| (name.clone(), expanded(value)))
-                .collect();
-            let words: Vec<String> = command
-                .words
-                .iter()
-                .flat_map(|it| split(expanded(it), it))
-                .collect();
-            let Some(name) = words.first() else {
-                // Assignments without a command: later commands of the script see them.
-                for (name, value) in variables {
-                    if command.is_conditional && command.is_export && !is_of_the_container(&name) {
-                        self.note(
-                            line,
-                            format!("`{name}` is set under a condition, which is not evaluated here: if the compiler needs it, set it where you deploy"),
-                        );
-                    }
-                    if command.is_export {
-                        exported.insert(name.clone());
-                    }
-                    own.insert(name, (!command.is_conditional).then_some(value));
+        let at = Place { line, reader, of };
+        let mut flow = Flow::new();
+        let mut shell = Shell::default();
+        for step in steps(&script) {
+            let Step::Command(command) = step else {
+                flow.enter(&step, &|word| reader.shell_word(word, &shell.own));
+                if let Step::For(name) = step {
+                    shell.own.insert(name, None);
                 }
                 continue;
             };
-            if let Some(file) = written(&words).filter(|file| is_of_cargo(file)) {
-                self.note(
-                    line,
-                    format!("`{file}` is not written here: put settings of cargo into `.cargo/config.toml` of the project"),
-                );
+            let runs = flow.runs();
+            let words: Vec<String> = command
+                .words
+                .iter()
+                .flat_map(|it| split(reader.shell_word(it, &shell.own), it))
+                .collect();
+            if runs != Answer::No {
+                let is_conditional = runs == Answer::Unknown;
+                let environment = self.variables(&at, &command, is_conditional, &mut shell);
+                self.command(&at, &words, is_conditional, environment);
             }
-            // Commands may be given by their path, such as `/usr/local/cargo/bin/cargo`.
-            match name.rsplit('/').next().unwrap_or(name) {
-                // The others wrap cargo and take the same arguments.
-                "cargo" | "cross" | "xx-cargo" => {
-                    let mut call = Call::parse(&words[1..]);
-                    // A shell passes on what was exported, or was in its environment.
-                    let passed_on = own.iter().filter(|(name, _)| {
-                        exported.contains(*name) || reader.variables.contains_key(*name)
-                    });
-                    let known = passed_on
-                        .filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
-                    call.environment = known.chain(variables).collect();
-                    call.is_conditional = command.is_conditional;
-                    self.cargo(line, &call, reader, of);
-                }
-                "cp" | "mv" | "install" | "ln" => self.moved(&words[1..], reader, of.program),
-                "rustup" if words.iter().any(|word| word == "default" || word == "override") => {
+            let is_assignment = words.is_empty().then_some(Answer::Yes);
+            flow.ended(name_of(&words), test(&words).or(is_assignment));
+        }
+    }
+
+    /// Evaluates the variables in front of a command, and returns all that it sees. Without a command,
+    /// later ones of the script see them.
+    fn variables(
+        &mut self,
+        at: &Place<'_>,
+        command: &Command,
+        is_conditional: bool,
+        shell: &mut Shell,
+    ) -> Vec<(String, String)> {
+        let Place { line, reader, .. } = *at;
+        let mut known = Vec::new();
+        for (name, value) in &command.variables {
+            let value = reader.shell_word(value, &shell.own);
+            let is_passed_on = !command.words.is_empty()
+                || command.exported.contains(name)
+                || shell.is_exported(name, reader);
+            let reaches_cargo =
+                is_passed_on && (self.has_flags(name) || !is_of_the_container(name));
+            if is_conditional && command.words.is_empty() {
+                if reaches_cargo {
                     self.note(
                         line,
-                        format!("`{}` is not done: put the toolchain into `rust-toolchain.toml`", words.join(" ")),
+                        format!("`{name}` is set under a condition, which is not evaluated here: if the compiler needs it, set it where you deploy"),
                     );
                 }
-                "rustup" => {}
-                name if HARMLESS.contains(&name) || name.starts_with(['<', '>']) => {}
-                name => self.note(
-                    line,
-                    format!("`{name}` is not run here: cargo alone compiles. If the program needs what it makes, use `--builder docker`"),
-                ),
+                shell.own.insert(name.clone(), None);
+                continue;
             }
+            // Flags are known one by one.
+            let is_taken = is_known(&value) || self.has_flags(name);
+            if reaches_cargo && !is_taken {
+                self.note(
+                    line,
+                    format!("`{name}` has a value that only the shell of the build stage knows, and is left out: if the compiler needs it, set it where you deploy"),
+                );
+            }
+            if command.words.is_empty() {
+                shell.own.insert(name.clone(), is_taken.then_some(value));
+            } else {
+                known.extend(is_taken.then(|| (name.clone(), value)));
+            }
+        }
+        shell.exported.extend(command.exported.iter().cloned());
+        // A shell passes on what was exported, or was in its environment.
+        let passed_on = shell.own.iter();
+        let passed_on = passed_on.filter(|(name, _)| shell.is_exported(name, reader));
+        let passed_on = passed_on.filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+        passed_on.chain(known).collect()
+    }
+
+    fn command(
+        &mut self,
+        at: &Place<'_>,
+        words: &[String],
+        is_conditional: bool,
+        environment: Vec<(String, String)>,
+    ) {
+        let Place { line, reader, of } = *at;
+        if let Some(file) = written(words).filter(|file| is_of_cargo(file)) {
+            self.note(
+                line,
+                format!("`{file}` is not written here: put settings of cargo into `.cargo/config.toml` of the project"),
+            );
+        }
+        // Commands may be given by their path, such as `/usr/local/cargo/bin/cargo`.
+        match name_of(words) {
+            // The others wrap cargo and take the same arguments.
+            "cargo" | "cross" | "xx-cargo" => {
+                let mut call = Call::parse(&words[1..]);
+                call.environment = environment;
+                call.is_conditional = is_conditional;
+                self.cargo(line, &call, reader, of);
+            }
+            "cp" | "mv" | "install" | "ln" => self.moved(&words[1..], reader, of.program),
+            "rustup" if words.iter().any(|word| word == "default" || word == "override") => {
+                self.toolchain(line, &words.join(" "));
+            }
+            "" | "rustup" => {}
+            name if HARMLESS.contains(&name) || name.starts_with(['<', '>']) => {}
+            name => self.note(
+                line,
+                format!("`{name}` is not run here: cargo alone compiles. If the program needs what it makes, use `--builder docker`"),
+            ),
         }
     }
 
@@ -395,12 +555,7 @@ impl Compiling {
 
     fn cargo(&mut self, line: usize, call: &Call, reader: &Reader<'_>, of: &Project<'_>) {
         if let Some(toolchain) = &call.toolchain {
-            self.note(
-                line,
-                format!(
-                    "`cargo {toolchain}` is not done: put the toolchain into `rust-toolchain.toml`"
-                ),
-            );
+            self.toolchain(line, &format!("cargo {toolchain}"));
         }
         let installs = call.verb == "install";
         // Without `--path`, `cargo install` installs a build tool from the registry.
@@ -420,12 +575,7 @@ impl Compiling {
             }
             return;
         }
-        let names = |option: &str, short: &str, name: &str| {
-            let mut given = call.values(option).chain(call.values(short)).peekable();
-            // An unexpanded variable may name the program, so it counts as a match.
-            given.peek().is_none() || given.any(|given| given == name || given.contains('$'))
-        };
-        if !names("--bin", "--bin", of.program) || !names("--package", "-p", of.package) {
+        if !call.builds(of) {
             return;
         }
         // A branch for another processor is not the one that Docker takes for this image.
@@ -439,7 +589,8 @@ impl Compiling {
         for option in ["--root", "--out-dir", "--artifact-dir"] {
             for folder in call.values(option) {
                 let within = if option == "--root" { "/bin" } else { "" };
-                self.put(&reader.absolute(&format!("{folder}{within}/{}", of.program)));
+                let path = reader.absolute(&format!("{folder}{within}/{}", of.program));
+                self.put(&path, None);
             }
         }
         for (name, value) in &call.environment {
@@ -465,6 +616,7 @@ impl Compiling {
             let features = (build.no_default_features, build.all_features);
             (build.profile.clone(), build.features.clone(), features)
         };
+        self.calls.push(build.clone());
         // Only one of several branches is taken, and they differ.
         if call.is_conditional && before.is_some_and(|before| options(&before) != options(build)) {
             self.note(
@@ -485,20 +637,55 @@ impl Compiling {
         };
         let is_program = |path: &&String| {
             let base = path.rsplit('/').next().unwrap_or(path);
-            base == program || self.paths.contains(reader.absolute(path).trim_matches('/'))
+            base == program
+                || self
+                    .paths
+                    .contains_key(reader.absolute(path).trim_matches('/'))
         };
-        if paths.iter().any(is_program) {
+        if let Some(program) = paths.iter().find(|path| is_program(path)) {
+            let profile = self.profile_folder(&reader.absolute(program));
             let destination = reader.absolute(destination);
+            let name = program.rsplit('/').next().unwrap_or(program);
             // The destination may be a file or a folder; recording both covers either case.
-            self.put(&destination);
-            self.put(&format!("{destination}/{program}"));
+            self.put(&format!("{destination}/{name}"), profile.clone());
+            self.put(&destination, profile);
         }
     }
 
-    fn put(&mut self, path: &str) {
+    fn put(&mut self, path: &str, profile: Option<String>) {
         let (_, names) = components(path);
-        self.paths.insert(names.join("/"));
+        self.paths.insert(names.join("/"), profile);
     }
+}
+
+/// Returns whether base images or the shell itself set this variable, so that its value is unknown.
+pub(super) fn is_of_base(name: &str) -> bool {
+    // Parameters, such as `$1` and `$?`.
+    !name.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_')
+        || matches!(
+            name,
+            "CARGO"
+                | "CARGO_HOME"
+                | "HOME"
+                | "HOSTNAME"
+                | "IFS"
+                | "LANG"
+                | "LC_ALL"
+                | "LINENO"
+                | "OLDPWD"
+                | "PATH"
+                | "PPID"
+                | "PWD"
+                | "RANDOM"
+                | "RUSTUP_HOME"
+                | "RUST_VERSION"
+                | "SECONDS"
+                | "SHELL"
+                | "SSL_CERT_FILE"
+                | "TERM"
+                | "UID"
+                | "USER"
+        )
 }
 
 fn is_of_the_container(name: &str) -> bool {
@@ -553,22 +740,32 @@ impl Call {
                     let value = Some(value.to_owned());
                     call.options.push((format!("--{name}"), value));
                 }
-                // Cargo passes everything after `--` on.
-                None if word == "--" => break,
+                // Cargo passes everything behind it on to the compiler of the program.
+                None if word == "--" => {
+                    let rest: Vec<&str> = words.by_ref().map(String::as_str).collect();
+                    if call.verb == "rustc" && !rest.is_empty() {
+                        call.unknown.push(format!("-- {}", rest.join(" ")));
+                    }
+                }
+                None if word.starts_with("--") || word == "-" => {
+                    let value = words.next_if(|next| takes_value(word) && !next.starts_with('-'));
+                    call.options.push((word.clone(), value.cloned()));
+                }
+                // Short options may be joined, as in `-rv`, and a value may follow directly: `-j4`.
                 None if word.starts_with('-') => {
-                    // The value of a short option may follow directly, as in `-j4`.
-                    let (name, joined) = match word.as_bytes() {
-                        [b'-', b'p' | b'F' | b'j', _, ..] => word.split_at(2),
-                        _ => (word.as_str(), ""),
-                    };
-                    let value = if joined.is_empty() {
-                        words
-                            .next_if(|next| takes_value(name) && !next.starts_with('-'))
-                            .cloned()
-                    } else {
-                        Some(joined.trim_start_matches('=').to_owned())
-                    };
-                    call.options.push((name.to_owned(), value));
+                    let mut letters = word.chars().skip(1);
+                    while let Some(letter) = letters.next() {
+                        let name = format!("-{letter}");
+                        let value =
+                            takes_value(&name).then(|| letters.by_ref().collect::<String>());
+                        let joined = value.as_ref().filter(|it| !it.is_empty());
+                        let value = match (value.is_some(), joined) {
+                            (_, Some(joined)) => Some(joined.trim_start_matches('=').to_owned()),
+                            (true, None) => words.next_if(|it| !it.starts_with('-')).cloned(),
+                            (false, None) => None,
+                        };
+                        call.options.push((name, value));
+                    }
                 }
                 None if !is_known(word) => call.unknown.push(word.clone()),
                 None if is_wrapper => call.verb.clone_from(word),
@@ -587,6 +784,39 @@ impl Call {
     fn values<'a>(&'a self, option: &'a str) -> impl Iterator<Item = &'a str> {
         let given = self.options.iter().filter(move |(name, _)| name == option);
         given.filter_map(|(_, value)| value.as_deref())
+    }
+
+    /// Returns whether the program is among what this call compiles.
+    fn builds(&self, of: &Project<'_>) -> bool {
+        // An unexpanded variable may name the program, so it counts as a match.
+        let fits = |given: &str, name: &str| given == name || !is_known(given);
+        let mut programs = self.values("--bin").peekable();
+        if programs.peek().is_some() {
+            return programs.any(|given| fits(given, of.program)) && self.is_for_package(of);
+        }
+        let has_programs = self.has("--bins") || self.has("--all-targets");
+        let of_other_kinds = [
+            "--lib",
+            "--example",
+            "--examples",
+            "--test",
+            "--tests",
+            "--bench",
+            "--benches",
+        ];
+        let is_of_other_kind = of_other_kinds.iter().any(|option| self.has(option));
+        (has_programs || !is_of_other_kind) && self.is_for_package(of)
+    }
+
+    fn is_for_package(&self, of: &Project<'_>) -> bool {
+        let is_named = |given: &str| {
+            // `NAME@VERSION`, or with a version behind a colon.
+            let name = given.split(['@', ':']).next().unwrap_or(given);
+            name == of.package || !is_known(given) || given.contains(['*', '#'])
+        };
+        let mut packages = self.values("--package").chain(self.values("-p")).peekable();
+        let is_excluded = self.values("--exclude").any(|given| given == of.package);
+        !is_excluded && (packages.peek().is_none() || packages.any(is_named))
     }
 
     fn has(&self, option: &str) -> bool {
@@ -616,11 +846,6 @@ impl Call {
     }
 }
 
-/// Returns whether a word has no expansion left that only a shell can do.
-fn is_known(word: &str) -> bool {
-    !word.contains(['$', '`'])
-}
-
 /// Splits an expanded word into several, as a shell does outside of quotes.
 fn split(expanded: String, word: &str) -> Vec<String> {
     // A word with `$(…)` is not expanded and may contain any character.
@@ -629,6 +854,41 @@ fn split(expanded: String, word: &str) -> Vec<String> {
     } else {
         vec![expanded]
     }
+}
+
+/// Splits the value of a variable into the flags for the compiler. A value that only a shell knows,
+/// such as `$(…)`, stays in one piece.
+fn flags(name: &str, value: &str) -> Vec<String> {
+    let separates = |character: char| {
+        if name == ENCODED_RUSTFLAGS {
+            character == '\u{1f}'
+        } else {
+            character.is_whitespace()
+        }
+    };
+    let mut flags = vec![String::new()];
+    let (mut depth, mut is_quoted) = (0_usize, false);
+    for character in value.chars() {
+        match character {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            '`' => is_quoted = !is_quoted,
+            _ => {}
+        }
+        if depth == 0 && !is_quoted && separates(character) {
+            flags.push(String::new());
+        } else if let Some(flag) = flags.last_mut() {
+            flag.push(character);
+        }
+    }
+    flags.retain(|flag| !flag.is_empty());
+    flags
+}
+
+/// Returns the name of a command, without its folder; empty without a command.
+fn name_of(words: &[String]) -> &str {
+    let name = words.first().map_or("", String::as_str);
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// Returns the file that a command's output is written to.
@@ -659,6 +919,8 @@ fn takes_value(option: &str) -> bool {
                 | "-p"
                 | "--bin"
                 | "--example"
+                | "--test"
+                | "--bench"
                 | "--target"
                 | "--manifest-path"
                 | "--config"
