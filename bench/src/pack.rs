@@ -228,10 +228,7 @@ fn write_layout(image: &BuiltImage, folder: &Path) -> Result<(), Error> {
     }
     for layer in &image.layers {
         let mut content = Vec::new();
-        let read = layer
-            .content
-            .open()
-            .and_then(|mut it| it.read_to_end(&mut content));
+        let read = layer.content.open().read_to_end(&mut content);
         read.map_err(Error::at("a layer"))?;
         write(&at(&layer.digest), &content)?;
     }

@@ -106,7 +106,7 @@ fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Resul
         header.set_mode(0o644);
         header.set_mtime(0);
         header.set_size(content.size());
-        archive.append_data(&mut header, path, content.open()?)?;
+        archive.append_data(&mut header, path, content.open())?;
     }
     archive.finish()?;
     drop(archive);

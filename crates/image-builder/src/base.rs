@@ -242,7 +242,7 @@ pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseErr
         // Converts Docker's media type to the OCI one: the two must not be mixed in one manifest.
         media_type.clone_into(&mut layer.media_type);
     }
-    // A layer of a base image is a path to its file, so the clone is cheap.
+    // A layer of a base image is an open file, so the clone is cheap.
     let (image, kept) = (name.to_owned(), layers.clone());
     let index = fetching
         .path(&found.manifest.digest)?
@@ -554,9 +554,10 @@ impl Fetching<'_> {
     }
 
     async fn layer(&self, descriptor: &Value, diff_id: &Value) -> Result<Layer, BaseError> {
-        let (path, size) = self.blob(descriptor).await?;
+        let path = self.blob(descriptor).await?;
+        let content = fs::File::open(path).and_then(Blob::of_file);
         Ok(Layer {
-            content: Blob::File { path, size },
+            content: content.map_err(|error| self.disk(error))?,
             media_type: text(&descriptor["mediaType"]),
             digest: text(&descriptor["digest"]),
             diff_id: text(diff_id),
@@ -614,19 +615,19 @@ impl Fetching<'_> {
         {
             return Err(self.unusable("its configuration is too large"));
         }
-        let (path, _) = self.blob(descriptor).await?;
+        let path = self.blob(descriptor).await?;
         let content = fs::read(path).map_err(|error| self.disk(error))?;
         Ok(content.into())
     }
 
-    /// Returns the path and size of a cached blob, and fetches it if it is missing.
-    async fn blob(&self, descriptor: &Value) -> Result<(PathBuf, u64), BaseError> {
+    /// Returns the path of a cached blob, and fetches it if it is missing.
+    async fn blob(&self, descriptor: &Value) -> Result<PathBuf, BaseError> {
         let wanted = text(&descriptor["digest"]);
         let size = descriptor["size"].as_u64().unwrap_or_default();
         let path = self.path(&wanted)?;
         // The size suffices: a file gets this name only after its digest was verified.
         if fs::metadata(&path).is_ok_and(|it| it.len() == size) {
-            return Ok((path, size));
+            return Ok(path);
         }
         let downloaded = self.run(async |connected: Connected| {
             let movement = Movement::content();
@@ -634,7 +635,7 @@ impl Fetching<'_> {
             patiently(movement, download).await
         });
         downloaded.await??;
-        Ok((path, size))
+        Ok(path)
     }
 
     /// Downloads a blob to a file. The outer error is one of the registry, which can be retried.

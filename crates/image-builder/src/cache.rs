@@ -7,16 +7,14 @@
 //! Errors, such as a full disk or a read-only folder, only cost time. They never fail a build.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use bytes::Bytes;
-
-use crate::digest;
+use crate::blob::Blob;
 
 /// Version of the compression method. Must change with the method, which affects the digests.
-const WAY: &str = "2";
+const WAY: &str = "3";
 /// Limits for the cache: number of files, and total size in bytes.
 const MAX_FILES: usize = 32;
 const MAX_BYTES: u64 = 512 << 20;
@@ -35,8 +33,13 @@ impl LayerCache {
         }
     }
 
+    /// Returns the folder, which may not exist yet.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// Returns the compressed form of an archive and its digest, if it is cached and intact.
-    pub(super) fn find(&self, diff_id: &str) -> Option<(Bytes, String)> {
+    pub(super) fn find(&self, diff_id: &str) -> Option<(Blob, String)> {
         let prefix = prefix(diff_id);
         let files = fs::read_dir(self.folder.as_ref()?).ok()?;
         for file in files.flatten() {
@@ -45,16 +48,12 @@ impl LayerCache {
                 continue;
             };
             let path = file.path();
-            let mut content = Vec::new();
-            let file = File::open(&path).ok()?;
-            // No file of more than this size was stored. If one is, its truncated content fails the
-            // check below.
-            file.take(MAX_BYTES).read_to_end(&mut content).ok()?;
-            let found = digest::digest(&content);
+            let content = Blob::of_file(File::open(&path).ok()?).ok()?;
+            let found = content.digest().ok()?;
             if found.strip_prefix("sha256:") == Some(digest) {
                 // Marks the layer as recently used, for `prune`. An error only affects that order.
                 touch(&path).ok();
-                return Some((content.into(), found));
+                return Some((content, found));
             }
             tracing::debug!(path = %path.display(), "a kept layer is damaged");
             fs::remove_file(&path).ok();
@@ -63,8 +62,8 @@ impl LayerCache {
     }
 
     /// Stores the compressed form of an archive, which has this digest.
-    pub(super) fn keep(&self, diff_id: &str, content: &[u8], digest: &str) {
-        if content.len() as u64 > MAX_BYTES {
+    pub(super) fn keep(&self, diff_id: &str, content: &Blob, digest: &str) {
+        if content.size() > MAX_BYTES {
             return;
         }
         if let Some(folder) = &self.folder
@@ -79,14 +78,14 @@ fn prefix(diff_id: &str) -> String {
     format!("{WAY}-{}-", diff_id.trim_start_matches("sha256:"))
 }
 
-fn write(folder: &Path, diff_id: &str, content: &[u8], digest: &str) -> io::Result<()> {
+fn write(folder: &Path, diff_id: &str, content: &Blob, digest: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let name = prefix(diff_id) + digest.trim_start_matches("sha256:");
     // The temporary file is deleted if an error occurs before it gets its final name.
     let mut file = tempfile::Builder::new()
         .prefix("new-")
         .tempfile_in(folder)?;
-    file.write_all(content)?;
+    io::copy(&mut content.open(), &mut file)?;
     file.persist(folder.join(name))?;
     Ok(())
 }
@@ -122,7 +121,10 @@ fn prune(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::digest;
 
     const DIFF_ID: &str = "sha256:aa";
 
@@ -130,6 +132,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = LayerCache::in_folder(folder.path().join("layers"));
         (folder, cache)
+    }
+
+    fn keep(cache: &LayerCache, diff_id: &str, content: &'static [u8]) {
+        cache.keep(diff_id, &blob(content), &digest::digest(content));
+    }
+
+    fn blob(content: &'static [u8]) -> Blob {
+        Bytes::from_static(content).into()
     }
 
     fn files(cache: &LayerCache) -> Vec<PathBuf> {
@@ -141,8 +151,8 @@ mod tests {
     fn what_is_kept_is_found() {
         let (_folder, cache) = cache();
         assert_eq!(cache.find(DIFF_ID), None);
-        cache.keep(DIFF_ID, b"compressed", &digest::digest(b"compressed"));
-        assert_eq!(cache.find(DIFF_ID).unwrap().0, b"compressed"[..]);
+        keep(&cache, DIFF_ID, b"compressed");
+        assert_eq!(cache.find(DIFF_ID).unwrap().0, blob(b"compressed"));
         assert_eq!(cache.find("sha256:ab"), None);
         assert_eq!(LayerCache::default().find(DIFF_ID), None);
     }
@@ -150,14 +160,14 @@ mod tests {
     #[test]
     fn what_is_damaged_is_not_found_and_goes() {
         let (_folder, cache) = cache();
-        cache.keep(DIFF_ID, b"compressed", &digest::digest(b"compressed"));
+        keep(&cache, DIFF_ID, b"compressed");
         let file = files(&cache).remove(0);
         for damaged in [&b"compresseD"[..], b"comp", b""] {
             fs::write(&file, damaged).unwrap();
             assert_eq!(cache.find(DIFF_ID), None);
             assert!(!file.exists());
         }
-        cache.keep(DIFF_ID, b"compressed", &digest::digest(b"compressed"));
+        keep(&cache, DIFF_ID, b"compressed");
         assert!(cache.find(DIFF_ID).is_some());
     }
 
@@ -167,7 +177,7 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let cache = LayerCache::in_folder(file.join("layers"));
-        cache.keep(DIFF_ID, b"compressed", &digest::digest(b"compressed"));
+        keep(&cache, DIFF_ID, b"compressed");
         assert_eq!(cache.find(DIFF_ID), None);
     }
 
@@ -175,7 +185,7 @@ mod tests {
     fn only_the_last_are_kept() {
         let (_folder, cache) = cache();
         for number in 0..=MAX_FILES {
-            cache.keep(&format!("sha256:{number}"), &[7], &digest::digest(&[7]));
+            keep(&cache, &format!("sha256:{number}"), &[7]);
             // Some file systems count in milliseconds.
             let file = files(&cache)
                 .into_iter()
@@ -192,7 +202,7 @@ mod tests {
                 .set_modified(age)
                 .unwrap();
         }
-        cache.keep("sha256:last", &[7], &digest::digest(&[7]));
+        keep(&cache, "sha256:last", &[7]);
         assert_eq!(files(&cache).len(), MAX_FILES);
         assert!(cache.find("sha256:last").is_some());
         assert_eq!(cache.find("sha256:0"), None);
@@ -205,9 +215,9 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..20 {
-                        cache.keep(DIFF_ID, b"compressed", &digest::digest(b"compressed"));
+                        keep(&cache, DIFF_ID, b"compressed");
                         let found = cache.find(DIFF_ID);
-                        assert!(found.is_none_or(|(found, _)| found == b"compressed"[..]));
+                        assert!(found.is_none_or(|(found, _)| found == blob(b"compressed")));
                     }
                 });
             }

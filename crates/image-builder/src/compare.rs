@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::compression::{Limited, MAX_UNPACKED};
+use crate::digest::Hashing;
 use crate::image::BuiltImage;
-use crate::layer::{Hashing, Layer};
+use crate::layer::Layer;
 
 /// Limit for the number of files that are named in each layer.
 const MAX_FILES: usize = 20;
@@ -176,7 +177,7 @@ fn read(archive: impl io::Read) -> io::Result<BTreeMap<Name, Properties>> {
             ("time", header.mtime()?.to_string()),
             ("link", link),
             ("size", size.to_string()),
-            ("content", hash.diff_id()),
+            ("content", hash.digest()),
             ("extended header", extended),
             ("device", device),
         ];

@@ -5,32 +5,30 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, Read, Write};
-use std::path::PathBuf;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use flate2::{Compression, GzBuilder};
 use libdeflater::{CompressionLvl, Compressor};
 use oci_spec::image::MediaType;
-use sha2::{Digest as _, Sha256};
 
+pub use crate::blob::Blob;
+use crate::blob::Spool;
 use crate::cache::LayerCache;
 use crate::compression::decompressed;
-use crate::digest::{digest, digest_of};
+use crate::digest::Hashing;
 use crate::pack_error::PackError;
 
 /// Compression level, a compromise between speed and size. The digest depends on it.
 const LEVEL: i32 = 6;
 /// Smallest part that is compressed on its own, in bytes, and the largest number of parts. Each
 /// cannot refer to the content before it, which costs about 500 bytes. The digest depends on both.
-const MIN_PART: usize = 512 << 10;
-const MAX_PARTS: usize = 16;
-/// Largest archive that is compressed in memory at once, in bytes. The digest depends on it.
-pub(crate) const MAX_BUFFER: usize = 64 << 20;
-/// Value for "unknown" in the gzip header's OS field, so that the digest does not depend on the
-/// host.
-const GZIP_SYSTEM: u8 = 255;
+const MIN_PART: u64 = 512 << 10;
+const MAX_PARTS: u64 = 16;
+/// Largest part, in bytes, of which an archive has as many as it needs. The digest depends on it.
+pub(crate) const MAX_PART: u64 = 4 << 20;
+/// Size of the parts that are in memory at the same time, in bytes.
+const MAX_BUFFER: usize = 8 << 20;
 const FOLDER_MODE: u32 = 0o755;
 
 /// Numeric owner of a file. Root by default.
@@ -88,8 +86,8 @@ pub(crate) enum Content {
         path: PathBuf,
         size: u64,
     },
-    /// Content that the builder generates.
-    Bytes(Bytes),
+    /// Content that the builder generates, or that it read from a base image.
+    Blob(Blob),
     /// Symbolic link, kept as it is.
     Link {
         target: PathBuf,
@@ -102,70 +100,10 @@ pub(crate) enum Content {
 /// folder precedes its content.
 pub(crate) type Entries = BTreeMap<String, Entry>;
 
-/// Content to send: in memory, or a file for layers of base images, which may be large.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Blob {
-    /// Content that is kept in memory.
-    Memory(Bytes),
-    /// Content of a file that never changes, since its name is its digest.
-    File {
-        /// Path of the file.
-        path: PathBuf,
-        /// Size of the file in bytes.
-        size: u64,
-    },
-}
-
-impl Blob {
-    /// Returns the size in bytes.
-    pub fn size(&self) -> u64 {
-        match self {
-            Self::Memory(content) => content.len() as u64,
-            Self::File { size, .. } => *size,
-        }
-    }
-
-    /// Opens the content for reading.
-    pub fn open(&self) -> io::Result<Box<dyn BufRead + '_>> {
-        Ok(match self {
-            Self::Memory(content) => Box::new(content.as_ref()),
-            Self::File { path, .. } => Box::new(io::BufReader::new(File::open(path)?)),
-        })
-    }
-
-    /// Reads up to `size` bytes from position `start`.
-    pub(crate) fn part(&self, start: u64, size: usize) -> io::Result<Bytes> {
-        use std::os::unix::fs::FileExt as _;
-        match self {
-            Self::Memory(content) => {
-                let start = usize::try_from(start)
-                    .unwrap_or(usize::MAX)
-                    .min(content.len());
-                Ok(content.slice(start..content.len().min(start.saturating_add(size))))
-            }
-            Self::File { path, size: whole } => {
-                let left = whole.saturating_sub(start);
-                let size = usize::try_from(left).unwrap_or(usize::MAX).min(size);
-                let mut part = vec![0; size];
-                // Opened for each part, so that no file stays open between the attempts of an
-                // upload.
-                File::open(path)?.read_exact_at(&mut part, start)?;
-                Ok(part.into())
-            }
-        }
-    }
-}
-
 impl Layer {
     /// Opens the archive of the layer for reading, decompressed.
-    pub(crate) fn archive(&self) -> io::Result<Box<dyn Read + '_>> {
-        decompressed(self.content.open()?)
-    }
-}
-
-impl From<Bytes> for Blob {
-    fn from(content: Bytes) -> Self {
-        Self::Memory(content)
+    pub(crate) fn archive(&self) -> io::Result<Box<dyn Read>> {
+        decompressed(self.content.open())
     }
 }
 
@@ -256,19 +194,19 @@ pub(crate) fn layer_of(
     // Only hashes: compression takes most of the time, and a cached layer needs none.
     let mut archive = Hashing::new(io::sink());
     write(&mut archive)?;
-    let (diff_id, uncompressed_size) = (archive.diff_id(), archive.size);
+    let (diff_id, uncompressed_size) = (archive.digest(), archive.size);
     // Hashed once: for an unchanged layer, hashing is most of the work.
     let (content, digest) = if let Some(found) = cache.find(&diff_id) {
         found
     } else {
-        let content = compressed(&diff_id, uncompressed_size, write)?;
-        let digest = digest(&content);
+        let size = uncompressed_size;
+        let (content, digest) = compressed(&diff_id, size, cache.folder(), write)?;
         cache.keep(&diff_id, &content, &digest);
         (content, digest)
     };
     Ok(Layer {
         digest,
-        content: content.into(),
+        content,
         media_type: MediaType::ImageLayerGzip.to_string(),
         diff_id,
         uncompressed_size,
@@ -276,75 +214,126 @@ pub(crate) fn layer_of(
     })
 }
 
-/// Compresses an archive. Up to `MAX_BUFFER` bytes, libdeflate compresses it in memory, which is
-/// faster and smaller. A larger archive is streamed and is never in memory as a whole.
-///
-/// The choice depends on the size alone, so that the digest is reproducible.
+/// Compresses an archive of this size as it is written, so that a large one is never in memory as a
+/// whole. Returns the content and its digest.
 fn compressed(
     diff_id: &str,
     size: u64,
+    folder: Option<&Path>,
     write: impl Fn(&mut dyn Write) -> Result<(), PackError>,
-) -> Result<Bytes, PackError> {
+) -> Result<(Blob, String), PackError> {
+    let output = Hashing::new(Spool::new(folder));
+    let mut archive = Hashing::new(Compressing::new(size, output));
+    let written = write(&mut archive);
+    let diff_id_now = archive.digest();
+    let mut compressing = archive.inner;
+    // `write` may take it for an error of what it reads.
+    if let Some(error) = compressing.failure.take() {
+        return Err(PackError::Write(error));
+    }
+    written?;
     // A file may change between the two runs of `write`; the diff ID shows that.
-    let as_before = |found: String| (found == diff_id).then_some(()).ok_or(PackError::Unsteady);
-    match usize::try_from(size) {
-        Ok(size) if size <= MAX_BUFFER => {
-            let mut archive = Hashing::new(Vec::with_capacity(size));
-            write(&mut archive)?;
-            as_before(archive.diff_id())?;
-            compress(&archive.inner)
+    if diff_id_now != diff_id {
+        return Err(PackError::Unsteady);
+    }
+    let output = compressing.finish().map_err(PackError::Write)?;
+    let digest = output.digest();
+    let content = output.inner.finish().map_err(PackError::Write)?;
+    Ok((content, digest))
+}
+
+/// Writer that compresses an archive: on all processors, in parts that are gzip members. Their
+/// number depends on the size alone, and is a power of two for small archives, so that processors
+/// have equal shares.
+struct Compressing<W> {
+    output: W,
+    part_size: usize,
+    buffer: Vec<u8>,
+    is_empty: bool,
+    failure: Option<io::Error>,
+}
+
+impl<W: Write> Compressing<W> {
+    fn new(size: u64, output: W) -> Self {
+        let count = (size / MIN_PART).clamp(1, MAX_PARTS);
+        let part_size = size.div_ceil(1 << count.ilog2()).clamp(1, MAX_PART);
+        Self {
+            output,
+            part_size: usize::try_from(part_size).unwrap_or(MAX_BUFFER),
+            buffer: Vec::new(),
+            is_empty: true,
+            failure: None,
         }
-        Ok(_) | Err(_) => {
-            let gzip = GzBuilder::new()
-                .mtime(0)
-                .operating_system(GZIP_SYSTEM)
-                .write(Vec::new(), Compression::new(LEVEL.cast_unsigned()));
-            let mut archive = Hashing::new(gzip);
-            write(&mut archive)?;
-            as_before(archive.diff_id())?;
-            let content = archive.inner.finish().map_err(PackError::Write)?;
-            Ok(content.into())
+    }
+
+    /// Compresses what is in the buffer.
+    fn compress(&mut self) -> io::Result<()> {
+        let parts: Vec<&[u8]> = if self.buffer.is_empty() {
+            vec![&[]]
+        } else {
+            self.buffer.chunks(self.part_size).collect()
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let shares = parts.chunks(parts.len().div_ceil(threads));
+        let compressed = std::thread::scope(|scope| {
+            let shares: Vec<_> = shares
+                .map(|share| {
+                    let work = || share.iter().map(|part| compress_part(part)).collect();
+                    std::thread::Builder::new().spawn_scoped(scope, work)
+                })
+                .collect();
+            let joined = shares.into_iter().map(|share| {
+                let broken = |_| io::Error::other("a thread was broken off");
+                share?.join().map_err(broken)?
+            });
+            joined.collect::<io::Result<Vec<Vec<Vec<u8>>>>>()
+        })?;
+        for part in compressed.iter().flatten() {
+            self.output.write_all(part)?;
         }
+        self.buffer.clear();
+        self.is_empty = false;
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<W> {
+        if self.is_empty || !self.buffer.is_empty() {
+            self.compress()?;
+        }
+        Ok(self.output)
     }
 }
 
-/// Compresses an archive that is in memory: on all processors, in parts that are gzip members. Their
-/// number depends on the size alone, and is a power of two, so that processors have equal shares.
-fn compress(archive: &[u8]) -> Result<Bytes, PackError> {
-    let count = (archive.len() / MIN_PART).clamp(1, MAX_PARTS);
-    let count = 1 << count.ilog2();
-    let parts: Vec<&[u8]> = match archive.len().div_ceil(count) {
-        0 => vec![archive],
-        size => archive.chunks(size).collect(),
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let shares = parts.chunks(count.div_ceil(threads));
-    let compressed = std::thread::scope(|scope| {
-        let shares: Vec<_> = shares
-            .map(|share| {
-                let work = || share.iter().map(|part| compress_part(part)).collect();
-                std::thread::Builder::new().spawn_scoped(scope, work)
-            })
-            .collect();
-        let joined = shares.into_iter().map(|share| {
-            let broken = |_| PackError::Write(io::Error::other("a thread was broken off"));
-            share.map_err(PackError::Write)?.join().map_err(broken)?
-        });
-        joined.collect::<Result<Vec<Vec<Vec<u8>>>, PackError>>()
-    })?;
-    Ok(compressed.concat().concat().into())
+impl<W: Write> Write for Compressing<W> {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        let room = self.part_size * (MAX_BUFFER / self.part_size) - self.buffer.len();
+        let taken = content.len().min(room);
+        self.buffer.extend_from_slice(&content[..taken]);
+        if taken == room {
+            self.compress().map_err(|error| {
+                let told = io::Error::new(error.kind(), error.to_string());
+                self.failure = Some(error);
+                told
+            })?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Compresses a part of an archive, as a whole gzip file.
-fn compress_part(archive: &[u8]) -> Result<Vec<u8>, PackError> {
-    let failed = |error: String| PackError::Write(io::Error::other(error));
-    let level = CompressionLvl::new(LEVEL).map_err(|error| failed(format!("{error:?}")))?;
+fn compress_part(archive: &[u8]) -> io::Result<Vec<u8>> {
+    let level = CompressionLvl::new(LEVEL);
+    let level = level.map_err(|error| io::Error::other(format!("{error:?}")))?;
     let mut compressor = Compressor::new(level);
     // The output must have room for the worst case, which is content that does not compress.
     let mut content = vec![0; compressor.gzip_compress_bound(archive.len())];
     let size = compressor
         .gzip_compress(archive, &mut content)
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(io::Error::other)?;
     content.truncate(size);
     Ok(content)
 }
@@ -377,15 +366,15 @@ fn append(
                 .map_err(PackError::Write)
         }
         Content::Lower(file) => {
-            // Packing reads such files into memory first, so this is an internal error.
+            // Packing reads such files first, so this is an internal error.
             let error = format!("`/{}` of a base image was not read", file.path);
             Err(PackError::Write(io::Error::other(error)))
         }
-        Content::Bytes(content) => {
+        Content::Blob(content) => {
             header.set_entry_type(tar::EntryType::Regular);
-            header.set_size(content.len() as u64);
+            header.set_size(content.size());
             archive
-                .append_data(&mut header, path, content.as_ref())
+                .append_data(&mut header, path, content.open())
                 .map_err(PackError::Write)
         }
         Content::File { path: source, size } => {
@@ -415,42 +404,6 @@ fn append(
     }
 }
 
-/// Writer that hashes the data on its way to the compressor.
-pub(crate) struct Hashing<W> {
-    inner: W,
-    hash: Sha256,
-    size: u64,
-}
-
-impl<W> Hashing<W> {
-    pub(crate) fn new(inner: W) -> Self {
-        Self {
-            inner,
-            hash: Sha256::new(),
-            size: 0,
-        }
-    }
-
-    /// Returns the digest of the data written so far, `sha256:…`.
-    pub(crate) fn diff_id(&self) -> String {
-        digest_of(self.hash.clone())
-    }
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(buffer)?;
-        // The caller writes the rest again, so it must not be hashed yet.
-        self.hash.update(&buffer[..written]);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 /// Reader that counts bytes, to compare them with the size in the tar header.
 struct Counting<R> {
     inner: R,
@@ -471,23 +424,46 @@ mod tests {
 
     #[test]
     fn every_size_is_compressed_and_read_again() {
+        let small = MIN_PART;
         for (size, expected) in [
             (0, 1),
             (1, 1),
-            (2 * MIN_PART - 1, 1),
-            (3 * MIN_PART + 1, 2),
+            (2 * small - 1, 1),
+            (3 * small + 1, 2),
             (9 << 20, 16),
+            (64 << 20, 16),
+            ((64 << 20) + 1, 17),
         ] {
-            let archive: Vec<u8> = b"content".iter().copied().cycle().take(size).collect();
-            let content = compress(&archive).unwrap();
-            let mut read = Vec::new();
-            let mut reader = decompressed(content.as_ref()).unwrap();
-            reader.read_to_end(&mut read).unwrap();
-            assert!(read == archive, "{size}");
+            let mut archive = Hashing::new(Compressing::new(size, Vec::new()));
+            let mut content = io::repeat(b'c').take(size);
+            io::copy(&mut content, &mut archive).unwrap();
+            let digest = archive.digest();
+            let content = archive.inner.finish().unwrap();
+            let mut read = Hashing::new(io::sink());
+            io::copy(&mut decompressed(content.as_slice()).unwrap(), &mut read).unwrap();
+            assert_eq!((read.digest(), read.size), (digest, size));
             // As many parts as the size says, whatever the processors.
             let parts = content.windows(4).filter(|it| *it == [0x1f, 0x8b, 8, 0]);
             assert_eq!(parts.count(), expected, "{size}");
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_no_error_of_what_is_read() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut archive = Compressing::new(100 << 20, Full);
+        let error = io::copy(&mut io::repeat(0).take(100 << 20), &mut archive).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        let failure = archive.failure.unwrap();
+        assert_eq!(failure.kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

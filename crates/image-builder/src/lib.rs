@@ -10,6 +10,7 @@
 pub mod archive;
 pub mod attestation;
 pub mod base;
+mod blob;
 pub mod cache;
 pub mod cargo;
 pub mod checkout;

@@ -18,7 +18,7 @@ pub(crate) const GROUPS: &str = "etc/group";
 /// Limit for symbolic links in one path, as in the Linux kernel.
 const MAX_LINKS: usize = 40;
 /// Size limit for a list of users, in bytes.
-const MAX_LIST: u64 = 1 << 20;
+const MAX_LIST: usize = 1 << 20;
 
 /// Files and folders of an image by path, without the leading `/`.
 #[derive(Debug, Clone, Default)]
@@ -190,7 +190,7 @@ impl Root {
                     left.extend(split(target).rev());
                 }
                 Some(Content::Folder) | None => {}
-                Some(Content::File { .. } | Content::Bytes(_) | Content::Lower(_)) => {
+                Some(Content::File { .. } | Content::Blob(_) | Content::Lower(_)) => {
                     if !left.is_empty() {
                         return None;
                     }
@@ -254,9 +254,12 @@ impl Root {
         match &self.get(&path)?.content {
             Content::File { path, .. } => {
                 let file = std::fs::File::open(path).ok()?;
-                file.take(MAX_LIST).read_to_string(&mut text).ok()?;
+                file.take(MAX_LIST as u64).read_to_string(&mut text).ok()?;
             }
-            Content::Bytes(content) => text = String::from_utf8_lossy(content).into_owned(),
+            Content::Blob(content) => {
+                let list = content.part(0, MAX_LIST).ok()?;
+                text = String::from_utf8_lossy(&list).into_owned();
+            }
             Content::Folder | Content::Link { .. } | Content::Lower(_) => return None,
         }
         Some(text)

@@ -9,14 +9,15 @@ mod restore;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::io::{self, Read};
+use std::path::{Component, Path};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::Architecture;
+use crate::blob::Blob;
 use crate::cache::LayerCache;
 use crate::compression::decompressed;
 use crate::image::BuiltImage;
@@ -39,11 +40,10 @@ const FIELDS: [&str; 10] = [
 ];
 /// Label that podman adds on its own.
 const BUILDAH: &str = "io.buildah.version";
-/// Size limit for all layers of an image before compression, in bytes. Compressed layers are kept
-/// in memory.
+/// Size limit for all layers of an image before compression, in bytes.
 const MAX_LAYERS: u64 = 4 << 30;
 /// Size limit for a JSON document, in bytes.
-const MAX_DOCUMENT: u64 = 8 << 20;
+const MAX_DOCUMENT: usize = 8 << 20;
 
 /// Requirements for an image of another builder.
 #[derive(Debug, Clone, Copy)]
@@ -197,7 +197,7 @@ fn is_empty(value: &Value) -> bool {
 
 /// Archive on disk, with an index of its files.
 struct Archive {
-    path: PathBuf,
+    file: Blob,
     /// Position and size in bytes, by name.
     files: BTreeMap<String, (u64, u64)>,
     /// Targets of links, by name. `docker save` links layers that are equal.
@@ -206,12 +206,13 @@ struct Archive {
 
 impl Archive {
     fn open(path: &Path) -> Result<Self, PackError> {
-        let mut archive = Self {
+        let file = File::open(path).and_then(Blob::of_file);
+        let file = file.map_err(|source| PackError::Read {
             path: path.to_owned(),
-            files: BTreeMap::new(),
-            links: BTreeMap::new(),
-        };
-        let mut reader = tar::Archive::new(BufReader::new(archive.file()?));
+            source,
+        })?;
+        let mut reader = tar::Archive::new(file.open());
+        let (mut files, mut links) = (BTreeMap::new(), BTreeMap::new());
         // Builds an index and seeks over the content, which may have gigabytes.
         for entry in reader.entries_with_seek().map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
@@ -219,52 +220,34 @@ impl Archive {
             let name = clean(&name);
             if let Ok(Some(target)) = entry.link_name() {
                 let folder = Path::new(&name).parent().unwrap_or(Path::new(""));
-                archive
-                    .links
-                    .insert(name.clone(), clean(&folder.join(target)));
+                links.insert(name.clone(), clean(&folder.join(target)));
             } else {
-                let place = (entry.raw_file_position(), entry.size());
-                archive.files.insert(name, place);
+                files.insert(name, (entry.raw_file_position(), entry.size()));
             }
         }
-        Ok(archive)
+        Ok(Self { file, files, links })
     }
 
-    fn file(&self) -> Result<File, PackError> {
-        File::open(&self.path).map_err(|source| PackError::Read {
-            path: self.path.clone(),
-            source,
-        })
-    }
-
-    /// Opens a file of the archive.
-    fn read(&self, name: &str) -> Result<io::Take<BufReader<File>>, PackError> {
+    /// Returns the content of a file of the archive.
+    fn content(&self, name: &str) -> Result<Blob, PackError> {
         let name = clean(Path::new(name));
         let name = self.links.get(&name).unwrap_or(&name);
-        let (position, size) = self
-            .files
-            .get(name)
-            .ok_or_else(|| nonsense(format!("there is no `{name}` in it")))?;
-        // Opened again, since each reader has a position of its own.
-        let mut file = self.file()?;
-        file.seek(SeekFrom::Start(*position)).map_err(unreadable)?;
-        Ok(BufReader::new(file).take(*size))
+        let place = self.files.get(name);
+        let (start, size) = place.ok_or_else(|| nonsense(format!("there is no `{name}` in it")))?;
+        Ok(self.file.slice(*start, *size))
     }
 
     fn document<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, PackError> {
-        let mut content = Vec::new();
-        self.read(name)?
-            // A larger document is cut off, and then is not valid JSON.
-            .take(MAX_DOCUMENT)
-            .read_to_end(&mut content)
-            .map_err(unreadable)?;
+        // A larger document is cut off, and then is not valid JSON.
+        let content = self.content(name)?.part(0, MAX_DOCUMENT);
+        let content = content.map_err(unreadable)?;
         serde_json::from_slice(&content).map_err(|error| nonsense(format!("`{name}`: {error}")))
     }
 
     /// Opens the uncompressed tar archive of a layer.
     fn uncompressed(&self, name: &str) -> Result<Box<dyn Read>, PackError> {
         // Docker saves layers with or without compression, depending on the image store.
-        decompressed(self.read(name)?).map_err(unreadable)
+        decompressed(self.content(name)?.open()).map_err(unreadable)
     }
 }
 

@@ -67,7 +67,7 @@ fn format(root: &Root, sizes: &[u64]) -> Option<String> {
             Content::Link { target } => ("link".to_owned(), target.to_str()?),
             Content::Lower(file) => (format!("{} {}", file.layer, file.size), file.path.as_str()),
             // Not of a base image.
-            Content::File { .. } | Content::Bytes(_) => return None,
+            Content::File { .. } | Content::Blob(_) => return None,
         };
         field(path)?;
         field(&format!("{mode} {} {} {kind}", owner.user, owner.group))?;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::BaseImage;
+use crate::blob::{Blob, Spool};
 use crate::compression::{Limited, MAX_UNPACKED};
 use crate::layer::{Content, Entry, Layer, LowerFile, Owner, parents};
 use crate::pack_error::PackError;
@@ -129,7 +129,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
 }
 
 /// Contents of files by layer and path.
-pub(crate) type Contents = BTreeMap<(usize, String), Bytes>;
+pub(crate) type Contents = BTreeMap<(usize, String), Blob>;
 
 impl BaseImage {
     /// Gives the image the name by which the Dockerfile refers to it.
@@ -140,8 +140,13 @@ impl BaseImage {
         self
     }
 
-    /// Reads files, with one pass over each layer that has some of them.
-    pub(crate) fn read(&self, files: &[LowerFile]) -> Result<Contents, PackError> {
+    /// Reads files, with one pass over each layer that has some of them. Large ones go to a
+    /// temporary file, in this folder if there is one.
+    pub(crate) fn read(
+        &self,
+        files: &[LowerFile],
+        folder: Option<&Path>,
+    ) -> Result<Contents, PackError> {
         let unreadable = |reason: String| PackError::Base {
             image: self.reference.clone(),
             reason,
@@ -150,18 +155,29 @@ impl BaseImage {
         for file in files {
             wanted.entry(file.layer).or_default().insert(&file.path);
         }
-        let mut contents = Contents::new();
+        let mut spool = Spool::new(folder);
+        let mut places = Vec::new();
         for (index, paths) in wanted {
             let layer = self.layers.get(index);
             let layer = layer.ok_or_else(|| unreadable("a layer is missing".to_owned()))?;
-            let found = read_layer(layer, &paths).map_err(|error| unreadable(error.to_string()))?;
-            contents.extend(found.into_iter().map(|(path, it)| ((index, path), it)));
+            let found = read_layer(layer, &paths, &mut spool);
+            let found = found.map_err(|error| unreadable(error.to_string()))?;
+            places.extend(found.into_iter().map(|(path, it)| ((index, path), it)));
         }
-        Ok(contents)
+        let all = spool.finish().map_err(PackError::Write)?;
+        let contents = places.into_iter();
+        Ok(contents
+            .map(|(key, (start, size))| (key, all.slice(start, size)))
+            .collect())
     }
 }
 
-fn read_layer(layer: &Layer, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<String, Bytes>> {
+/// Copies files of a layer to the spool. Returns the position and size of each.
+fn read_layer(
+    layer: &Layer,
+    wanted: &BTreeSet<&str>,
+    spool: &mut Spool<'_>,
+) -> io::Result<BTreeMap<String, (u64, u64)>> {
     let mut archive = tar::Archive::new(layer.archive()?);
     let mut found = BTreeMap::new();
     for entry in archive.entries()? {
@@ -169,9 +185,9 @@ fn read_layer(layer: &Layer, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<Str
         let path = path_of(&entry.path_bytes())?;
         let kind = entry.header().entry_type();
         if wanted.contains(path.as_str()) && !kind.is_dir() && !kind.is_hard_link() {
-            let mut content = Vec::new();
-            entry.read_to_end(&mut content)?;
-            found.insert(path, content.into());
+            let start = spool.size();
+            let size = io::copy(&mut entry, spool)?;
+            found.insert(path, (start, size));
         }
     }
     Ok(found)

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::context::{Context, Destination, Rights, base_name, join};
 use crate::dockerfile::{CopyInstruction, CopySource, FinalStage, Step, WorkFolder};
 use crate::image::NOTICES_FOLDER;
@@ -12,9 +14,6 @@ use crate::paths::{components, is_pattern};
 use crate::root::Root;
 
 use super::{Recipe, start};
-
-/// Size limit for a file of another image, which is read into memory, in bytes.
-const MAX_LOWER: u64 = 256 << 20;
 
 /// Layer that a step adds.
 pub(super) struct PackedLayer {
@@ -78,9 +77,8 @@ impl<'a> Packing<'a> {
             let started = start::started(recipe, root);
             recipe.program_path.is_none()
                 && !self.takes_program
-                && started.is_some_and(|it| {
-                    matches!(it.content, Content::File { .. } | Content::Bytes(_))
-                })
+                && started
+                    .is_some_and(|it| matches!(it.content, Content::File { .. } | Content::Blob(_)))
         };
         if !has_program && !starts_a_file() {
             self.packed.errors.push(PackError::NoProgram {
@@ -98,7 +96,7 @@ impl<'a> Packing<'a> {
         ) {
             (Some(Content::File { path, .. }), Some(program)) => path == program,
             // In a dry run the program is not compiled yet: an empty file takes its place.
-            (Some(Content::Bytes(content)), None) => content.is_empty(),
+            (Some(Content::Blob(content)), None) => content.size() == 0,
             _ => false,
         }
     }
@@ -113,7 +111,7 @@ impl<'a> Packing<'a> {
         for notice in self.recipe.notices {
             let path = join(&folder, notice.name);
             if root.get(&path).is_none() {
-                let content = Content::Bytes(notice.text.clone().into());
+                let content = Content::Blob(Bytes::from(notice.text.clone()).into());
                 entries.insert(path, plain(content, Owner::default(), 0o644));
             }
         }
@@ -201,7 +199,7 @@ impl<'a> Packing<'a> {
             }
         }
         for (name, content) in &copy.inline {
-            let content = Content::Bytes(content.clone().into());
+            let content = Content::Blob(Bytes::from(content.clone()).into());
             let entry = plain(content, rights.owner, rights.mode.unwrap_or(0o644));
             layer::put(
                 &mut entries,
@@ -225,7 +223,7 @@ impl<'a> Packing<'a> {
     ) -> Result<(), PackError> {
         self.takes_program = true;
         let content = match self.recipe.program_path {
-            None => Content::Bytes(bytes::Bytes::new()),
+            None => Content::Blob(Bytes::new().into()),
             Some(path) => {
                 let path = path.to_owned();
                 let metadata = std::fs::metadata(&path);
@@ -292,18 +290,12 @@ impl<'a> Packing<'a> {
         Ok(entries)
     }
 
-    /// Reads files of base images into memory.
+    /// Reads files of base images.
     fn read(&mut self, copy: &CopyInstruction, entries: &mut Entries) -> Result<(), PackError> {
         let mut wanted: BTreeMap<Arc<str>, Vec<LowerFile>> = BTreeMap::new();
         for entry in entries.values() {
             if let Content::Lower(file) = &entry.content {
                 self.context.take(copy.line, file.size)?;
-                if file.size > MAX_LOWER {
-                    return Err(PackError::TooLarge {
-                        line: copy.line,
-                        limit: MAX_LOWER,
-                    });
-                }
                 let files = wanted.entry(Arc::clone(&file.image)).or_default();
                 files.push(file.clone());
             }
@@ -316,7 +308,7 @@ impl<'a> Packing<'a> {
             };
             let base = self.recipe.bases.get(&*image);
             let base = base.ok_or_else(|| absent("it was not fetched"))?;
-            contents.insert(image, base.read(&files)?);
+            contents.insert(image, base.read(&files, self.recipe.cache.folder())?);
         }
         for entry in entries.values_mut() {
             let Content::Lower(LowerFile {
@@ -331,7 +323,7 @@ impl<'a> Packing<'a> {
                 image: image.to_string(),
                 reason: format!("`/{path}` is not in its layers"),
             })?;
-            entry.content = Content::Bytes(found.clone());
+            entry.content = Content::Blob(found.clone());
         }
         Ok(())
     }

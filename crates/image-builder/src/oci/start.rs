@@ -60,15 +60,17 @@ pub(super) fn check(
         // A static program needs no other file of the image.
         Content::File { .. } if is_program(&path) && stage.base.is_none() => Ok(()),
         // In a dry run, this is the program that cargo has yet to compile.
-        Content::Bytes(_) if is_program(&path) => Ok(()),
+        Content::Blob(_) if is_program(&path) => Ok(()),
         Content::File { path: source, .. } => {
             let content = || File::open(source);
             check_content(content, root, recipe.architecture, &in_the_image())
         }
-        Content::Bytes(content) => {
-            let content = || Ok(io::Cursor::new(content));
-            check_content(content, root, recipe.architecture, &in_the_image())
-        }
+        Content::Blob(content) => check_content(
+            || Ok(content.open()),
+            root,
+            recipe.architecture,
+            &in_the_image(),
+        ),
         // A file of the base image is not on disk: reading it would decompress the layers again.
         Content::Folder | Content::Link { .. } | Content::Lower(_) => Ok(()),
     }

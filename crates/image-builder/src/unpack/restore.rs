@@ -10,10 +10,14 @@ use crate::Architecture;
 use crate::archive::{SBOM, blob, statement};
 use crate::attestation::{self, Statement};
 use crate::compression::{decompressed, is_compressed};
+use crate::digest::Hashing;
 use crate::image::{BuiltImage, Document};
-use crate::layer::{self, Layer};
+use crate::layer::Layer;
 use crate::pack_error::PackError;
 use crate::sbom;
+
+/// Number of bytes that tell the compression of a layer.
+const START: usize = 4;
 
 /// Reads an image that was saved before. Every part is checked against its digest.
 pub fn restore(file: &Path, architecture: Architecture) -> Result<BuiltImage, PackError> {
@@ -26,9 +30,9 @@ pub fn restore(file: &Path, architecture: Architecture) -> Result<BuiltImage, Pa
             return Err(nonsense(format!("it holds {count} images")));
         }
     };
-    let manifest = archive.named(named, MAX_DOCUMENT)?;
+    let manifest = archive.named(named)?;
     let contents: Value = parsed(&manifest)?;
-    let config = archive.named(&contents["config"], MAX_DOCUMENT)?;
+    let config = archive.named(&contents["config"])?;
     let settings: Value = parsed(&config)?;
     let found = settings["architecture"].as_str().unwrap_or_default();
     if found != architecture.oci_name() {
@@ -48,7 +52,7 @@ pub fn restore(file: &Path, architecture: Architecture) -> Result<BuiltImage, Pa
         .zip(diff_ids)
         .map(|(named, diff_id)| {
             // The limit applies to all layers together.
-            let layer = layer_of(archive.named(named, MAX_LAYERS)?, left)?;
+            let layer = archive.layer(named, left)?;
             left -= layer.uncompressed_size;
             if layer.diff_id != diff_id {
                 return Err(nonsense(format!("its layer {diff_id} is damaged")));
@@ -77,36 +81,44 @@ fn parsed(document: &Document) -> Result<Value, PackError> {
         .map_err(|error| nonsense(format!("{}: {error}", document.digest)))
 }
 
-/// Reads a layer. Keeps the compressed bytes, and decompresses them only to compute the diff ID.
-fn layer_of(compressed: Document, limit: u64) -> Result<Layer, PackError> {
-    let is_plain = compressed.media_type == MediaType::ImageLayer.as_ref();
-    if !is_plain && !is_compressed(&compressed.content) {
-        return Err(nonsense(format!("{} is not compressed", compressed.digest)));
-    }
-    let content = decompressed(compressed.content.as_ref()).map_err(unreadable)?;
-    let mut hash = layer::Hashing::new(io::sink());
-    // One byte more than the limit shows that the layer is too large.
-    let size = io::copy(&mut content.take(limit.saturating_add(1)), &mut hash);
-    let size = size.map_err(unreadable)?;
-    if size > limit {
-        return Err(PackError::LayersTooLarge { limit: MAX_LAYERS });
-    }
-    Ok(Layer {
-        content: compressed.content.into(),
-        origin: None,
-        media_type: compressed.media_type,
-        digest: compressed.digest,
-        diff_id: hash.diff_id(),
-        uncompressed_size: size,
-    })
-}
-
 impl Archive {
-    /// Reads the blob that a descriptor refers to.
-    fn named(&self, descriptor: &Value, limit: u64) -> Result<Document, PackError> {
+    /// Returns a layer. Its compressed content stays in the archive, and is read to compute the
+    /// digests.
+    fn layer(&self, descriptor: &Value, limit: u64) -> Result<Layer, PackError> {
+        let field = |name: &str| descriptor[name].as_str().unwrap_or_default();
+        let (digest, media_type) = (field("digest"), field("mediaType"));
+        let content = self.content(&blob(digest))?;
+        if content.digest().map_err(unreadable)? != digest {
+            return Err(nonsense(format!("{digest} is damaged")));
+        }
+        let start = content.part(0, START).map_err(unreadable)?;
+        let is_plain = media_type == MediaType::ImageLayer.as_ref();
+        if !is_plain && !is_compressed(&start) {
+            return Err(nonsense(format!("{digest} is not compressed")));
+        }
+        let archive = decompressed(content.open()).map_err(unreadable)?;
+        let mut hash = Hashing::new(io::sink());
+        // One byte more than the limit shows that the layer is too large.
+        let size = io::copy(&mut archive.take(limit.saturating_add(1)), &mut hash);
+        let size = size.map_err(unreadable)?;
+        if size > limit {
+            return Err(PackError::LayersTooLarge { limit: MAX_LAYERS });
+        }
+        Ok(Layer {
+            content,
+            origin: None,
+            media_type: media_type.to_owned(),
+            digest: digest.to_owned(),
+            diff_id: hash.digest(),
+            uncompressed_size: size,
+        })
+    }
+
+    /// Reads the document that a descriptor refers to.
+    fn named(&self, descriptor: &Value) -> Result<Document, PackError> {
         let field = |name: &str| descriptor[name].as_str().unwrap_or_default();
         // Content beyond the limit is cut off, so its digest differs.
-        let document = self.whole(&blob(field("digest")), field("mediaType"), limit)?;
+        let document = self.whole(&blob(field("digest")), field("mediaType"))?;
         if document.digest == field("digest") {
             Ok(document)
         } else {
@@ -119,7 +131,7 @@ impl Archive {
         if !self.files.contains_key(name) {
             return Ok(None);
         }
-        self.whole(name, media_type, MAX_DOCUMENT).map(Some)
+        self.whole(name, media_type).map(Some)
     }
 
     /// Reads the statements about the image with this digest.
@@ -135,10 +147,8 @@ impl Archive {
         Ok(statements)
     }
 
-    fn whole(&self, name: &str, media_type: &str, limit: u64) -> Result<Document, PackError> {
-        let mut content = Vec::new();
-        let size = self.read(name)?.take(limit).read_to_end(&mut content);
-        size.map_err(unreadable)?;
-        Ok(Document::new(media_type, content))
+    fn whole(&self, name: &str, media_type: &str) -> Result<Document, PackError> {
+        let content = self.content(name)?.part(0, MAX_DOCUMENT);
+        Ok(Document::new(media_type, content.map_err(unreadable)?))
     }
 }
