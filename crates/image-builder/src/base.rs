@@ -33,6 +33,7 @@ use crate::push::{
     self, Asker, Asking, Credentials, Movement, Patience, PushError, Repository, Retry, client_for,
     digest_at, http_client, is_unauthorised, patiently,
 };
+use crate::reference::DOCKER_HUB;
 use crate::root::Root;
 use crate::{Architecture, Hint};
 pub use credentials::DockerCredentials;
@@ -172,9 +173,9 @@ impl Hint for BaseError {
 }
 
 fn log_in(image: &str) -> String {
-    // Without a slash, a colon is that of the tag.
-    let registry = image.split_once('/').map(|(first, _)| first);
-    let registry = registry.filter(|name| name.contains(['.', ':']));
+    let parsed = crate::reference::parse(image);
+    let registry = parsed.as_ref().map(Reference::registry);
+    let registry = registry.filter(|name| *name != DOCKER_HUB);
     // `docker login` needs a password there, which only AWS gives.
     let of_ecr = registry.and_then(|name| Some((name, name.split_once(".dkr.ecr.")?.1)));
     if let Some((name, behind)) = of_ecr {
@@ -443,7 +444,7 @@ impl Fetching<'_> {
         }
         let registry = self.reference.registry();
         let (client, address) = client_for(registry, &self.source.roots).await?;
-        let at = if registry == "docker.io" {
+        let at = if registry == DOCKER_HUB {
             self.reference.clone()
         } else {
             let name = self.reference.repository().to_owned();

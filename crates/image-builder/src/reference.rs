@@ -1,11 +1,13 @@
-//! Parses names of images as Docker writes them: `[REGISTRY/]NAME[:TAG][@DIGEST]`.
+//! Parses names of images as Docker reads them: `[REGISTRY/]NAME[:TAG][@DIGEST]`.
 //!
 //! The library of the registry client does so with a regular expression that takes longer to
 //! compile than an unchanged image to push.
 
+use std::net::Ipv6Addr;
+
 use oci_client::Reference;
 
-const DOCKER_HUB: &str = "docker.io";
+pub(crate) const DOCKER_HUB: &str = "docker.io";
 const DOCKER_HUB_LEGACY: &str = "index.docker.io";
 /// Namespace of Docker Hub's own images, which their names omit.
 const OFFICIAL: &str = "library";
@@ -28,7 +30,10 @@ pub(crate) fn parse(text: &str) -> Option<Reference> {
         Some(colon) => (&named[..colon], Some(&named[colon + 1..])),
         None => (named, None),
     };
-    let is_registry = |part: &str| part.contains(['.', ':']) || part == "localhost";
+    // A repository's name has no upper-case letters.
+    let is_registry = |part: &str| {
+        part.contains(['.', ':']) || part == "localhost" || part.contains(char::is_uppercase)
+    };
     let (registry, repository) = match name.split_once('/') {
         Some((registry, repository)) if is_registry(registry) => (registry, repository),
         Some(_) | None => (DOCKER_HUB, name),
@@ -47,7 +52,9 @@ pub(crate) fn parse(text: &str) -> Option<Reference> {
     } else {
         repository.to_owned()
     };
-    if !is_valid || repository.len() > MAX_NAME {
+    // Docker takes it for the ID of an image.
+    let is_id = text.len() == 64 && is_hex(text);
+    if !is_valid || is_id || repository.len() > MAX_NAME {
         return None;
     }
     let (registry, tag) = (registry.to_owned(), tag.map(ToOwned::to_owned));
@@ -65,7 +72,6 @@ pub(crate) fn parse(text: &str) -> Option<Reference> {
 }
 
 fn is_host(text: &str) -> bool {
-    let (name, port) = text.split_once(':').unwrap_or((text, "0"));
     let is_label = |label: &str| {
         !label.is_empty()
             && !label.starts_with('-')
@@ -74,7 +80,21 @@ fn is_host(text: &str) -> bool {
                 .bytes()
                 .all(|it| it.is_ascii_alphanumeric() || it == b'-')
     };
-    name.split('.').all(is_label) && !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit())
+    let port_of = |rest: &str| rest.strip_prefix(':').map_or(rest.is_empty(), is_number);
+    if let Some((address, rest)) = text.strip_prefix('[').and_then(|it| it.split_once(']')) {
+        return address.parse::<Ipv6Addr>().is_ok() && !address.contains('.') && port_of(rest);
+    }
+    let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+    name.split('.').all(is_label) && port_of(port)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit())
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes()
+        .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Returns whether this is a component of a repository's name: lower-case letters and digits,
@@ -99,7 +119,7 @@ fn is_digest(text: &str) -> bool {
     let Some((algorithm, digits)) = text.split_once(':') else {
         return false;
     };
-    DIGESTS.contains(&(algorithm, digits.len())) && digits.bytes().all(|it| it.is_ascii_hexdigit())
+    DIGESTS.contains(&(algorithm, digits.len())) && is_hex(digits)
 }
 
 #[cfg(test)]
@@ -173,7 +193,6 @@ mod tests {
             "-h.example/a",
             "h-.example/a",
             "h..example/a",
-            "[::1]:5000/a",
             "a:t:t",
             "a\n",
             "ä",
@@ -211,12 +230,66 @@ mod tests {
         assert!(valid > 1000, "{valid}");
     }
 
+    /// Names on which the library differs from Docker.
     #[test]
-    fn what_no_registry_accepts_is_refused() {
-        // The library takes the first for a user at Docker Hub, the second for a host, and any
-        // letter in a tag.
-        for not in ["Team/a", "a_b.example/c", "a:ä"] {
+    fn hosts_and_digests_are_those_of_docker() {
+        let hub = "docker.io";
+        for (text, registry, repository) in [
+            ("[::1]:5000/a", "[::1]:5000", "a"),
+            ("[2001:db8::7]/team/a", "[2001:db8::7]", "team/a"),
+            (
+                "[2001:DB8:0:0:0:0:0:7]:80/a",
+                "[2001:DB8:0:0:0:0:0:7]:80",
+                "a",
+            ),
+            ("MYHOST/app", "MYHOST", "app"),
+            ("myHost/team/app", "myHost", "team/app"),
+            ("LOCALHOST/app", "LOCALHOST", "app"),
+            ("my-host:80/app", "my-host:80", "app"),
+            ("myhost/app", hub, "myhost/app"),
+            ("my_host/app", hub, "my_host/app"),
+            ("index.docker.io/app", hub, "library/app"),
+            ("docker.io/team/app", hub, "team/app"),
+            ("192.0.2.1", hub, "library/192.0.2.1"),
+        ] {
+            let found = parse(&format!("{text}:1"));
+            let found = found.as_ref().map(|it| (it.registry(), it.repository()));
+            assert_eq!(found, Some((registry, repository)), "{text}");
+        }
+        let (digits, capitals) = ("0d".repeat(32), "0D".repeat(32));
+        for not in [
+            "team/App",
+            "MYHOST",
+            "MYHOST/App",
+            "a_b.example/c",
+            "MY_HOST/c",
+            "a:ä",
+            "Ä/a",
+            "[::1]",
+            "[::1]:5000",
+            "[::1/a",
+            "::1:5000/a",
+            "[]/a",
+            "[::1]5000/a",
+            "[::1]:/a",
+            "[::1]:p/a",
+            "[fe80::1%eth0]:5000/a",
+            "[::ffff:192.0.2.33]:5000/a",
+            "[h.example]/a",
+            // The ID of an image.
+            &digits,
+            &format!("a@sha256:{capitals}"),
+            &format!("a@SHA256:{digits}"),
+        ] {
             assert_eq!(parse(not), None, "{not}");
         }
+        let names = [format!("{digits}:1"), format!("h.example/{digits}")];
+        assert!(names.iter().all(|it| parse(it).is_some()));
+        let digest = format!("sha256:{digits}");
+        let name = format!("[::1]:5000/a:1@{digest}");
+        let parsed = parse(&name).unwrap();
+        assert_eq!(parsed.tag(), Some("1"));
+        assert_eq!(parsed.digest(), Some(digest.as_str()));
+        assert_eq!(parsed.whole(), name);
     }
 }

@@ -324,6 +324,8 @@ fn the_login_is_for_the_registry_of_the_image() {
         ("team/app:1.2", "`docker login`"),
         ("ghcr.io/team/app:1", "`docker login ghcr.io`"),
         ("localhost:5000/app", "`docker login localhost:5000`"),
+        ("localhost/app", "`docker login localhost`"),
+        ("[::1]:5000/app", "`docker login [::1]:5000`"),
     ] {
         let hint = BaseError::Absent(image.to_owned()).hint().unwrap();
         assert!(hint.contains(login), "{image}: {hint}");

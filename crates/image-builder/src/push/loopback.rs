@@ -20,7 +20,9 @@ pub(super) const HERE: [IpAddr; 2] = [
 
 /// Returns whether the registry is on this machine.
 pub(super) fn is_loopback(registry: &str) -> bool {
-    let (host, _port) = split(registry);
+    // Names of hosts have no case.
+    let registry = registry.to_ascii_lowercase();
+    let (host, _port) = split(&registry);
     host == "localhost"
         || host.ends_with(".localhost")
         || address(host).is_some_and(|address| address.is_loopback())
@@ -80,6 +82,7 @@ mod tests {
             ("[::1]:5000", true),
             ("[::1]", true),
             ("ecr.localhost:4566", true),
+            ("LOCALHOST:5000", true),
             ("localhost.example.org", false),
             ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", false),
             ("10.0.0.1:5000", false),
