@@ -1,9 +1,9 @@
 //! Compiles the program: statically linked, small, and without paths of this machine in it.
 //!
 //! The decisions are pure functions in `plan`, with tests of their own. The path of the executable
-//! comes from cargo's messages. Flags from `RUSTFLAGS` come last, so that they win. Flags from
-//! `.cargo/config.toml` do not apply, since cargo uses only one of the two sources.
+//! comes from cargo's messages. Flags from `RUSTFLAGS` come last, so that they win.
 
+mod config;
 mod error;
 mod messages;
 mod plan;
@@ -147,10 +147,12 @@ pub async fn compile(
     if !has_lock_file {
         on_event(CompileEvent::NoLockFile { path: &lock_file });
     }
+    let configured = configured_flags(request, &workspace, &choice.target, surroundings).await?;
     let invocation = plan::invocation(
         request,
         surroundings,
         &plan::Found {
+            configured: &configured,
             has_lock_file,
             has_profile: has_profile(&workspace),
             outside: &outside,
@@ -230,6 +232,29 @@ pub async fn compile(
             path,
         },
     })
+}
+
+/// Returns the flags of the project's `.cargo/config.toml`, unless the Dockerfile has its own, which
+/// take their place in cargo.
+async fn configured_flags(
+    request: &CompileRequest<'_>,
+    workspace: &Path,
+    target: &str,
+    surroundings: &Surroundings,
+) -> Result<Vec<String>, CompileError> {
+    if !request.build.rustflags.is_empty() {
+        return Ok(Vec::new());
+    }
+    let files = config::read(&real(request.folder)?, workspace);
+    let mut cfgs = Vec::new();
+    if config::asks_for_cfg(&files) {
+        let rustc = surroundings
+            .program(&surroundings.rustc)
+            .args(["--print", "cfg", "--target", target])
+            .current_dir(workspace);
+        cfgs = config::cfgs(&answer(&surroundings.rustc, &rustc).await?);
+    }
+    Ok(config::rustflags(&files, target, &cfgs))
 }
 
 /// Returns the first of these folders whose path is in a file. The compiler replaces those in its own
@@ -416,17 +441,14 @@ fn sources(
         .map(|part| part.manifest.clone());
     let of_the_workspace = ["Cargo.toml", "Cargo.lock"].map(|name| workspace.join(name));
     // Cargo and rustup look for these files in the working folder and above.
-    let settings = [
-        "rust-toolchain",
-        "rust-toolchain.toml",
-        ".cargo/config.toml",
-    ];
+    let toolchain = ["rust-toolchain", "rust-toolchain.toml"];
+    let settings = toolchain.into_iter().chain(config::FILES);
     let settings = folder
         .ancestors()
         .take_while(|above| above.starts_with(workspace))
         // A member may lie outside of the root folder, so the root is added explicitly.
         .chain([workspace])
-        .flat_map(|above| settings.map(|name| above.join(name)));
+        .flat_map(|above| settings.clone().map(|name| above.join(name)));
     let settings = settings.chain(of_the_workspace);
     let all: BTreeSet<PathBuf> = compiled
         .chain(manifests)

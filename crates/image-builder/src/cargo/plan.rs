@@ -262,6 +262,8 @@ pub(super) struct Found<'a> {
     pub(super) sysroot: &'a Path,
     /// Target and linker to use.
     pub(super) choice: &'a Choice,
+    /// Flags of the project's `.cargo/config.toml`.
+    pub(super) configured: &'a [String],
 }
 
 /// Arguments and flags for one run of cargo.
@@ -373,7 +375,8 @@ fn encoded_rustflags(
         Linker::Named(program) => flags.push(format!("-Clinker={program}").into()),
         Linker::Usual | Linker::Zig => {}
     }
-    // Later flags win, so the user's own come after the Dockerfile's.
+    // Later flags win, so the user's own come after the project's and the Dockerfile's.
+    flags.extend(found.configured.iter().map(OsString::from));
     flags.extend(request.build.rustflags.iter().map(OsString::from));
     flags.extend(surroundings.rustflags.iter().map(OsString::from));
     let separator = OsString::from(FLAG_SEPARATOR.to_string());

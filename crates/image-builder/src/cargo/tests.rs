@@ -285,6 +285,7 @@ fn how_cargo_is_called() {
             outside: &[],
             sysroot: Path::new("/rustup/toolchain"),
             choice: &choice,
+            configured: &["-Copt-level=0".to_owned()],
         };
         let invocation = plan::invocation(&request(&folder, architecture), &surroundings(), &found);
         let flags = invocation.encoded_rustflags.to_str().unwrap().to_owned();
@@ -389,6 +390,29 @@ async fn a_static_program_comes_out_the_same_in_any_folder() {
         !first.windows(folder.len()).any(|part| part == folder),
         "the program knows where it was made"
     );
+}
+
+#[tokio::test]
+async fn flags_of_the_project_apply() {
+    let program = "#[cfg(not(special))] compile_error!(\"flags are lost\");\nfn main() {}";
+    let folder = package(program);
+    let (result, _) = compile_here(folder.path()).await;
+    assert!(
+        matches!(result, Err(CompileError::DoesNotCompile { .. })),
+        "{result:?}"
+    );
+    fs::create_dir(folder.path().join(".cargo")).unwrap();
+    let settings = folder.path().join(".cargo/config.toml");
+    for section in ["build", "target.'cfg(unix)'"] {
+        fs::write(
+            &settings,
+            format!("[{section}]\nrustflags = ['--cfg', 'special']"),
+        )
+        .unwrap();
+        let (result, _) = compile_here(folder.path()).await;
+        assert!(result.is_ok(), "{section}: {result:?}");
+        fs::remove_dir_all(folder.path().join("target")).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -632,6 +656,7 @@ fn what_the_dockerfile_tells_cargo_is_told() {
             outside: &["/elsewhere/lib".into()],
             sysroot: Path::new("/rust"),
             choice: &choice,
+            configured: &["-Copt-level=0".to_owned()],
         };
         let invocation = plan::invocation(&request, &surroundings(), &found);
         let arguments = invocation.arguments.join(std::ffi::OsStr::new(" "));
