@@ -162,9 +162,10 @@ acceptance-interrupted: bootstrap build ## The same, interrupted or killed in ea
 
 # Arguments of the benchmark: see docs/performance.md.
 BENCH ?=
-bench: bootstrap build ## Measures against Docker, skopeo, nginx, hyper, axum, blackbox_exporter and a script: half an hour
+bench: bootstrap ## Measures against Docker, skopeo, nginx, hyper, axum, blackbox_exporter and a script: half an hour
 	@bench/setup
-	@scripts/with-docker cargo run --quiet --locked --bin bench -- run $(BENCH)
+	@cargo build --quiet --locked --profile dist --bins
+	@scripts/with-docker cargo run --quiet --locked --profile dist --bin bench -- run $(BENCH)
 
 bench-docs: ## Puts the tables of the last `make bench` into docs/performance.md
-	@cargo run --quiet --locked --bin bench -- paste docs/performance.md
+	@cargo run --quiet --locked --profile dist --bin bench -- paste docs/performance.md

@@ -31,7 +31,7 @@ impl Setting {
         let programs = this_program.parent().unwrap_or(Path::new("."));
         let deployer = programs.join("deployer");
         if !deployer.is_file() {
-            let reason = format!("`{}` is missing: `make build` makes it", deployer.display());
+            let reason = format!("`{}` is missing: `make bench` makes it", deployer.display());
             return Err(Error::Failed(reason));
         }
         let target = std::env::var_os("CARGO_TARGET_DIR")
