@@ -62,6 +62,8 @@ struct Script {
     words: Vec<String>,
     /// Nesting depth of `case`.
     cases: usize,
+    /// Set in an unfinished `[[ … ]]`, where `&&` belongs to the test.
+    is_in_test: bool,
     /// Patterns of the branch, where a pattern of `case` may stand.
     patterns: Option<Vec<String>>,
 }
@@ -69,12 +71,14 @@ struct Script {
 impl Script {
     fn take(&mut self, word: &mut String) {
         if !word.is_empty() {
+            self.is_in_test = word == "[[" || self.is_in_test && word != "]]";
             self.words.push(std::mem::take(word));
         }
     }
 
     /// Ends the current command at this character.
     fn end(&mut self, at: char) {
+        self.is_in_test = false;
         let words = std::mem::take(&mut self.words);
         let is_last = words.first().is_some_and(|word| word == "esac");
         if let (Some(patterns), false) = (&mut self.patterns, is_last) {
@@ -143,12 +147,6 @@ impl Script {
         true
     }
 
-    /// Returns whether the command is an unfinished `[[ … ]]`, where `&&` belongs to the test.
-    fn is_in_test(&self) -> bool {
-        let has = |wanted: &str| self.words.iter().any(|word| word == wanted);
-        has("[[") && !has("]]")
-    }
-
     /// Opens a subshell, unless the parenthesis is that of a pattern.
     fn open(&mut self) {
         if self.patterns.is_none() {
@@ -186,7 +184,7 @@ pub(super) fn steps(script: &str) -> Vec<Step> {
             None if character == '}' && depth > 0 => depth -= 1,
             None if character == ')' && depth > 0 && !is_in_case(&word) => depth -= 1,
             None if depth > 0 || is_redirected => {}
-            None if matches!(character, '&' | '|' | '(' | ')') && found.is_in_test() => {}
+            None if matches!(character, '&' | '|' | '(' | ')') && found.is_in_test => {}
             None if character == '#' && word.is_empty() => {
                 while characters.next_if(|next| *next != '\n').is_some() {}
                 continue;
