@@ -163,6 +163,8 @@ pub(super) fn steps(script: &str) -> Vec<Step> {
     let mut quote = None;
     // Nesting depth of `$(…)` and `${…}`, whose content stays in the surrounding word.
     let mut depth = 0_usize;
+    // Nesting depth of `case` within it.
+    let mut cases = 0_usize;
     while let Some(character) = characters.next() {
         if character == '\\' && quote != Some('\'') {
             match characters.next() {
@@ -182,7 +184,8 @@ pub(super) fn steps(script: &str) -> Vec<Step> {
             None if character == '(' && word.ends_with(['$', '=']) => depth += 1,
             None if character == '{' && word.ends_with('$') => depth += 1,
             None if character == '}' && depth > 0 => depth -= 1,
-            None if character == ')' && depth > 0 && !is_in_case(&word) => depth -= 1,
+            // Those of patterns of `case` close nothing.
+            None if character == ')' && depth > 0 && cases == 0 => depth -= 1,
             None if depth > 0 || is_redirected => {}
             None if matches!(character, '&' | '|' | '(' | ')') && found.is_in_test => {}
             None if character == '#' && word.is_empty() => {
@@ -225,16 +228,17 @@ pub(super) fn steps(script: &str) -> Vec<Step> {
             Some(_) | None => {}
         }
         word.push(character);
+        if depth == 0 {
+            cases = 0;
+        } else if word.ends_with("(case ") || word.ends_with(" case ") {
+            cases += 1;
+        } else if word.ends_with("esac") {
+            cases = cases.saturating_sub(1);
+        }
     }
     found.take(&mut word);
     found.end('\n');
     found.steps
-}
-
-/// Returns whether a `)` ends a pattern of a `case` within `$(…)`.
-fn is_in_case(word: &str) -> bool {
-    let starts = word.matches("(case ").count() + word.matches(" case ").count();
-    starts > word.matches("esac").count()
 }
 
 fn simple(words: impl Iterator<Item = String>) -> Command {
