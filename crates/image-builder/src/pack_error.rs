@@ -23,6 +23,14 @@ pub enum PackError {
         /// First word of `ENTRYPOINT` or `CMD`.
         path: String,
     },
+    /// The shell form is used, but the image has no shell.
+    #[error("`{shell}` is to run `{command}`, but the image has no such shell")]
+    NoShell {
+        /// First word of `SHELL`.
+        shell: String,
+        /// Text of `ENTRYPOINT` or `CMD`.
+        command: String,
+    },
     /// The file to start is not executable for the user.
     #[error(
         "`{path}` is to be started, but its mode {mode:04o} does not let the user of the image execute it"
@@ -92,6 +100,16 @@ pub enum PackError {
         line: usize,
         /// Source path of the `COPY`.
         source_path: String,
+    },
+    /// The other image or stage has no such file.
+    #[error("line {line}: there is no `{source_path}` in `{from}`")]
+    AbsentThere {
+        /// Line number of the instruction.
+        line: usize,
+        /// Source path of the `COPY`.
+        source_path: String,
+        /// Name of the stage, or reference of the image.
+        from: String,
     },
     /// `.dockerignore` excludes the file.
     #[error("line {line}: `{source_path}` is excluded by `{}`", file.display())]
@@ -241,11 +259,17 @@ impl Hint for PackError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoProgram { program } => {
-                Some(format!("add `COPY --from=build /out/{program} /{program}`"))
+                Some(format!("let the final stage take it, as in `COPY --from=STAGE /src/target/release/{program} /{program}`, from the stage that compiles"))
             }
             Self::NothingAtEntrypoint { .. } => {
                 Some("make the path the destination of a `COPY`".to_owned())
             }
+            Self::NoShell { command, .. } if command.starts_with('[') => Some(
+                "the list is not valid JSON: write it with double quotes and no comma at the end, as in `ENTRYPOINT [\"/app\"]`".to_owned(),
+            ),
+            Self::NoShell { .. } => Some(
+                "use the exec form, as in `ENTRYPOINT [\"/app\"]`, or start from an image with a shell".to_owned(),
+            ),
             Self::NotExecutable { .. } => Some(
                 "make it executable (`chmod +x`, or `COPY --chmod=0755`), or give it to the user (`COPY --chown`)".to_owned(),
             ),
@@ -266,6 +290,9 @@ impl Hint for PackError {
             Self::Absent { .. } => Some(
                 "paths start at the folder of the Dockerfile, or at `context` under `[image]`; make it before, if another command makes it".to_owned(),
             ),
+            Self::AbsentThere { from, .. } => Some(format!(
+                "the path starts at `/` of `{from}`, not at the folder of the Dockerfile: look for the file in there"
+            )),
             Self::Ignored { source_path, .. } => Some(format!("add `!{source_path}` to it")),
             Self::BadPattern { .. } => {
                 Some("close each `[` with a `]`; a `\\` needs a character behind it".to_owned())

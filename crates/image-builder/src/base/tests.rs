@@ -448,6 +448,10 @@ async fn what_could_not_start_on_a_base_is_refused() {
             &elf(62, &[1]),
             "COPY app /bin\nCOPY app /usr/bin/sh/x\nCMD [\"/app\"]",
         ),
+        told(
+            &elf(62, &[1]),
+            "SHELL [\"/bin/zsh\", \"-c\"]\nCMD exec /app",
+        ),
     ];
     insta::assert_snapshot!(refused.join("\n"), @"
     `/app` is to be started, but it is not static: it needs `/lib/ld-musl.so.1`
@@ -456,6 +460,7 @@ async fn what_could_not_start_on_a_base_is_refused() {
     `/etc/old` is to be started, but it is not in the image
     `/var/a` is to be started, but it is not in the image
     line 6: `/usr/bin/sh/x` leads to a file, or in a circle
+    `/bin/zsh` is to run `exec /app`, but the image has no such shell
     ");
 }
 

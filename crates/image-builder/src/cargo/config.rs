@@ -70,7 +70,11 @@ fn list(value: &Value) -> Vec<String> {
             let flags = flags.iter().filter_map(Value::as_str);
             flags.map(ToOwned::to_owned).collect()
         }
-        _ => Vec::new(),
+        Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::Table(_) => Vec::new(),
     }
 }
 

@@ -47,7 +47,9 @@ impl DockerfileErrors {
         let errors = self.0.iter().filter(|error| {
             !matches!(
                 error.problem,
-                Problem::NotTheProgram { .. } | Problem::FromRunningStage { .. }
+                Problem::NotTheProgram { .. }
+                    | Problem::OtherProgram { .. }
+                    | Problem::FromRunningStage { .. }
             )
         });
         Self(errors.cloned().collect())
@@ -85,6 +87,9 @@ pub enum Problem {
     /// An instruction other than `ARG` precedes the first `FROM`.
     #[error("`{0}` stands before the first `FROM`")]
     BeforeFrom(String),
+    /// `ONBUILD` is followed by an instruction that Docker accepts at the top only.
+    #[error("`{0}` cannot stand behind `ONBUILD`")]
+    Trigger(String),
     /// A heredoc has no end.
     #[error("the heredoc `{0}` has no end")]
     EndlessHeredoc(String),
@@ -125,6 +130,9 @@ pub enum Problem {
     /// The shell form is used with `scratch`, which has no shell.
     #[error("`{0}` in its shell form cannot start: there is no shell in `scratch`")]
     ShellForm(&'static str),
+    /// The exec form is not valid JSON.
+    #[error("the list of `{0}` is not valid JSON, so Docker takes it for a command of the shell")]
+    NotJson(&'static str),
     /// The final stage has neither `ENTRYPOINT` nor `CMD`.
     #[error("the final stage has neither `ENTRYPOINT` nor `CMD`")]
     NothingToStart,
@@ -154,6 +162,29 @@ pub enum Problem {
         path: String,
         /// Name of the program.
         program: String,
+    },
+    /// A `COPY` takes another program of the build stage.
+    #[error("`{path}` is the program `{name}`, but the image is made for `{program}`")]
+    OtherProgram {
+        /// Path in the build stage.
+        path: String,
+        /// Name of the program at that path.
+        name: String,
+        /// Name of the program of the image.
+        program: String,
+    },
+    /// The image takes several programs.
+    #[error("the image takes several programs, `{0}`, which needs Docker")]
+    SeveralPrograms(String),
+    /// A path depends on a variable without a value.
+    #[error("`{path}` depends on `{name}`, which has no value here")]
+    Unset {
+        /// Name of the variable.
+        name: String,
+        /// Path in the build stage, or the words of the `COPY`.
+        path: String,
+        /// Set if an `ARG` declares the variable.
+        is_declared: bool,
     },
     /// A `COPY` takes a file from a stage that runs commands.
     #[error(
@@ -208,6 +239,9 @@ impl Problem {
                 | Self::Flag { .. }
                 | Self::Triggers(_)
                 | Self::NotTheProgram { .. }
+                | Self::OtherProgram { .. }
+                | Self::SeveralPrograms(_)
+                | Self::Unset { .. }
                 | Self::FromRunningStage { .. }
                 | Self::TooDeep
                 // BuildKit also accepts symbolic modes, such as `u+x`.
@@ -222,6 +256,7 @@ impl Problem {
             Self::BadEscape(_) => "use `\\` or a backtick".to_owned(),
             Self::UnknownInstruction(_) => "look for a typing error, or for a `\\` missing at the end of the line above".to_owned(),
             Self::BeforeFrom(_) => "only `ARG` may stand there: move it below `FROM`".to_owned(),
+            Self::Trigger(_) => "write it into the stages that are built on this one".to_owned(),
             Self::EndlessHeredoc(name) => format!("put `{name}` on a line of its own"),
             Self::OpenQuote(_) => "close it, or escape it".to_owned(),
             Self::Substitution(_) => {
@@ -239,19 +274,16 @@ impl Problem {
             },
             Self::NotUtf8 => "save the file as UTF-8".to_owned(),
             Self::ShellForm(keyword) => format!("use the exec form: `{keyword} [\"/app\"]`"),
+            Self::NotJson(keyword) => format!("write `{keyword} [\"/app\"]`: double quotes, a comma between two words, and none behind the last"),
             Self::NothingToStart => "add `ENTRYPOINT [\"/app\"]`".to_owned(),
             Self::Flag { .. } => "remove it, or build with Docker: `--builder docker`".to_owned(),
             Self::Triggers(_) => "start from an image without them, or build with Docker: `--builder docker`".to_owned(),
             Self::Platform { .. } => "remove it, or set `architecture` under `[service]` in `deployer.toml`".to_owned(),
-            Self::NotTheProgram { path, program } => {
-                let base = path.rsplit('/').next().unwrap_or(path);
-                // A path of cargo's output suggests that another binary is meant.
-                if path.contains("target/") && base != program {
-                    format!("if `{base}` is the program, set `binary = \"{base}\"` under `[image]` in `deployer.toml`; or build with Docker: `--builder docker`")
-                } else {
-                    elsewhere(path).unwrap_or_else(|| format!("copy the program from where cargo puts it (`target/release/{program}`), and other files from this folder; or build with Docker: `--builder docker`"))
-                }
-            }
+            Self::NotTheProgram { path, program } => elsewhere(path).unwrap_or_else(|| format!("copy the program from where cargo puts it (`target/release/{program}`) or, if that is a cache mount, from where `cp` puts it; and other files from this folder; or build with Docker: `--builder docker`")),
+            Self::OtherProgram { name, .. } => format!("if `{name}` is the program, set `binary = \"{name}\"` under `[image]` in `deployer.toml`; or build with Docker: `--builder docker`"),
+            Self::SeveralPrograms(_) => "build with Docker: `--builder docker`; or give each program an image of its own".to_owned(),
+            Self::Unset { name, is_declared: true, .. } => format!("set `args = {{ {name} = \"…\" }}` under `[image]` in `deployer.toml`"),
+            Self::Unset { name, .. } => format!("add `ARG {name}` below the `FROM` of this stage; its value is a default, or one of `args` under `[image]` in `deployer.toml`"),
             Self::FromRunningStage { path, .. } => elsewhere(path).unwrap_or_else(|| {
                 "copy it from this folder or from an image, or build with Docker: `--builder docker`".to_owned()
             }),

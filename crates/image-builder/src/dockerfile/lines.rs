@@ -10,6 +10,8 @@ pub(super) struct Instruction {
     pub(super) line: usize,
     /// Keyword in upper case.
     pub(super) keyword: String,
+    /// Set behind `ONBUILD`: the instruction is for the stages that are built on this one.
+    pub(super) is_trigger: bool,
     /// Arguments, with continuation lines joined.
     pub(super) arguments: String,
     /// Heredocs in the order of its words.
@@ -60,13 +62,16 @@ pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
         let first = position;
         let (joined, next) = join_continued(&lines, first, escape);
         position = next;
-        let (keyword, arguments) = joined
-            .split_once(char::is_whitespace)
-            .unwrap_or((joined.as_str(), ""));
+        let (mut keyword, mut arguments) = split_word(&joined);
+        let is_trigger = keyword.eq_ignore_ascii_case("ONBUILD");
+        if is_trigger {
+            (keyword, arguments) = split_word(arguments);
+        }
         let mut instruction = Instruction {
             line: first + 1,
             keyword: keyword.to_ascii_uppercase(),
-            arguments: arguments.trim().to_owned(),
+            is_trigger,
+            arguments: arguments.to_owned(),
             heredocs: Vec::new(),
         };
         // `read_text` has replaced invalid UTF-8 by this character.
@@ -88,6 +93,12 @@ pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
         instructions,
         escape,
     })
+}
+
+/// Splits off the first word.
+fn split_word(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (word, rest.trim())
 }
 
 /// Returns the escape character. Lines `# name=value` at the very top are directives; `syntax` and
@@ -195,17 +206,7 @@ impl Heredoc {
 }
 
 fn heredocs(instruction: &Instruction, escape: char) -> Vec<Heredoc> {
-    let keyword = match instruction.keyword.as_str() {
-        // Its argument is another instruction, which may have heredocs.
-        "ONBUILD" => instruction
-            .arguments
-            .split_whitespace()
-            .next()
-            .unwrap_or_default()
-            .to_ascii_uppercase(),
-        keyword => keyword.to_owned(),
-    };
-    if !matches!(keyword.as_str(), "RUN" | "COPY" | "ADD") {
+    if !matches!(instruction.keyword.as_str(), "RUN" | "COPY" | "ADD") {
         return Vec::new();
     }
     let words = quoted_words(&instruction.arguments, escape);

@@ -3,6 +3,7 @@
 
 mod build;
 mod copy;
+mod sources;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -73,6 +74,12 @@ pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile,
     if !file.errors.borrow().is_empty() {
         return Err(file.into_errors());
     }
+    let triggers = file.stages[last].triggers.iter();
+    let left_out = triggers.map(|trigger| Note {
+        line: trigger.line,
+        text: "`ONBUILD` is left out: nothing is built on this image".to_owned(),
+    });
+    file.notes.borrow_mut().extend(left_out);
     let mut notes = file.notes.into_inner();
     notes.extend(compiling.notes);
     notes.sort();
@@ -128,7 +135,10 @@ struct RawStage<'a> {
     base: String,
     /// Name in lower case: Docker compares stage names without regard to case.
     name: Option<String>,
+    /// Starts with the triggers of the stage that this one is built on.
     instructions: Vec<&'a Instruction>,
+    /// Instructions behind `ONBUILD`, for the stages that are built on this one.
+    triggers: Vec<&'a Instruction>,
 }
 
 /// Stages of a Dockerfile, and the state of their evaluation.
@@ -142,6 +152,8 @@ pub(super) struct File<'a> {
     left: Cell<usize>,
     /// Stages that were evaluated already, by index.
     evaluated: RefCell<BTreeMap<usize, Arc<FinalStage>>>,
+    /// Programs that the image takes from stages that compile.
+    programs: RefCell<BTreeSet<String>>,
     errors: RefCell<Vec<DockerfileError>>,
     notes: RefCell<Vec<Note>>,
 }
@@ -155,12 +167,24 @@ impl<'a> File<'a> {
             stages: Vec::new(),
             left: Cell::new(MAX_EXPANDED),
             evaluated: RefCell::default(),
+            programs: RefCell::default(),
             errors: RefCell::default(),
             notes: RefCell::default(),
         };
         for instruction in &source.instructions {
             let keyword = instruction.keyword.as_str();
             let result = match (keyword, file.stages.last_mut()) {
+                ("", _) => Err(Problem::MissingArgument("ONBUILD")),
+                ("FROM" | "MAINTAINER" | "ONBUILD", _) if instruction.is_trigger => {
+                    Err(Problem::Trigger(keyword.to_owned()))
+                }
+                (_, Some(stage)) if instruction.is_trigger => {
+                    stage.triggers.push(instruction);
+                    Ok(())
+                }
+                (_, None) if instruction.is_trigger => {
+                    Err(Problem::BeforeFrom("ONBUILD".to_owned()))
+                }
                 ("FROM", _) => file.from(instruction),
                 _ if !is_known(keyword) => Err(Problem::UnknownInstruction(keyword.to_owned())),
                 (_, Some(stage)) => {
@@ -201,6 +225,8 @@ impl<'a> File<'a> {
             Ok(base) => (base, Ok(())),
             Err(problem) => (base, Err(problem)),
         };
+        let parent = self.called(&base, self.stages.len());
+        let triggers = parent.map(|parent| self.stages[parent].triggers.clone());
         // Added even if its base is invalid, so that the next instructions are not reported as
         // preceding `FROM`.
         self.stages.push(RawStage {
@@ -208,7 +234,8 @@ impl<'a> File<'a> {
             platform,
             base,
             name,
-            instructions: Vec::new(),
+            instructions: triggers.unwrap_or_default(),
+            triggers: Vec::new(),
         });
         result
     }
@@ -243,6 +270,15 @@ impl<'a> File<'a> {
 
     fn into_errors(self) -> DockerfileErrors {
         let mut errors = self.errors.into_inner();
+        let programs: Vec<String> = self.programs.into_inner().into_iter().collect();
+        // Whichever is meant, another one would be missing.
+        if programs.len() > 1 {
+            for error in &mut errors {
+                if matches!(error.problem, Problem::OtherProgram { .. }) {
+                    error.problem = Problem::SeveralPrograms(programs.join("`, `"));
+                }
+            }
+        }
         errors.sort_by_key(|error| error.line);
         DockerfileErrors(errors)
     }
@@ -262,16 +298,20 @@ impl<'a> File<'a> {
         Ok(expanded)
     }
 
-    /// Finds the stage with this name or number, among those before index `before`.
-    fn stage(&self, name: &str, before: usize) -> Option<usize> {
-        let earlier = &self.stages[..before];
+    /// Finds the stage with this name, among those before index `before`.
+    fn called(&self, name: &str, before: usize) -> Option<usize> {
         let is_called = |stage: &RawStage<'_>| {
             let own = stage.name.as_ref();
             own.is_some_and(|own| own.eq_ignore_ascii_case(name))
         };
-        let number = || name.parse().ok().filter(|number| *number < before);
         // If two stages have the same name, the later one counts.
-        earlier.iter().rposition(is_called).or_else(number)
+        self.stages[..before].iter().rposition(is_called)
+    }
+
+    /// Finds the stage with this name or number, among those before index `before`.
+    fn stage(&self, name: &str, before: usize) -> Option<usize> {
+        let number = || name.parse().ok().filter(|number| *number < before);
+        self.called(name, before).or_else(number)
     }
 
     /// Returns the indices of a stage and of the stages it is built on, base first.
@@ -288,12 +328,7 @@ impl<'a> File<'a> {
     }
 
     fn parent(&self, index: usize) -> Option<usize> {
-        let base = &self.stages[index].base;
-        let is_called = |stage: &RawStage<'_>| {
-            let own = stage.name.as_ref();
-            own.is_some_and(|own| own.eq_ignore_ascii_case(base))
-        };
-        self.stages[..index].iter().rposition(is_called)
+        self.called(&self.stages[index].base, index)
     }
 
     /// Evaluates a stage without `RUN`, together with the stages it is built on.
@@ -372,9 +407,31 @@ impl<'a> File<'a> {
     /// Reads the cargo options that a build stage uses. Errors in such a stage are ignored: only
     /// Docker runs it.
     fn compiling(&self, index: usize) -> Compiling {
+        let (package, program) = (self.request.package, self.request.program);
+        let mut compiling = self.compiling_of(index, package, program);
+        for (line, from) in std::mem::take(&mut compiling.copies) {
+            if self.is_foreign(&from, index) {
+                compiling.copied_from(line, &from);
+            }
+        }
+        compiling.notes.extend(compiling.sources.notes());
+        compiling
+    }
+
+    /// Returns whether a stage puts another program than that of the image at this path.
+    fn has_other_program(&self, index: usize, path: &str, name: &str) -> bool {
+        // Its package is not known here, and is often called like it.
+        let packages = [self.request.package, name];
+        packages.iter().any(|package| {
+            let compiling = self.compiling_of(index, package, name);
+            compiling.has_program_at(path, name)
+        })
+    }
+
+    fn compiling_of(&self, index: usize, package: &str, program: &str) -> Compiling {
         let project = Project {
-            package: self.request.package,
-            program: self.request.program,
+            package,
+            program,
             processor: self.request.architecture.rust_name(),
         };
         let mut compiling = Compiling::for_processor(project.processor);
@@ -390,12 +447,15 @@ impl<'a> File<'a> {
                     "ARG" => reader.argument(text).unwrap_or_default(),
                     "ENV" => reader.env(text).unwrap_or_default(),
                     "WORKDIR" => reader.work_folder(instruction).unwrap_or_default(),
-                    "RUN" => compiling.run(instruction, &reader, &project),
-                    "COPY" => {
-                        if let Some(from) = self.foreign_source(text, index) {
-                            compiling.copied_from(instruction.line, &from);
-                        }
+                    "RUN" => {
+                        let unset = reader.unset_in_paths(instruction);
+                        compiling.unset = compiling.unset.take().or(unset);
+                        compiling.run(instruction, &reader, &project);
                     }
+                    "COPY" | "ADD" => match copied_stage(text) {
+                        Some(from) => compiling.copies.push((instruction.line, from.to_owned())),
+                        None => compiling.sources.copy(instruction, &mut reader),
+                    },
                     _ => {}
                 }
                 for (name, value) in &reader.variables {
@@ -408,21 +468,27 @@ impl<'a> File<'a> {
         compiling
     }
 
-    /// Returns the source of a `COPY --from` whose files the compilation may need. Stages that run
-    /// cargo themselves do not count: with cargo-chef, they only prepare the dependencies.
-    fn foreign_source(&self, arguments: &str, before: usize) -> Option<String> {
-        let mut flags = arguments
-            .split_whitespace()
-            .take_while(|word| word.starts_with("--"));
-        let from = flags.find_map(|word| word.strip_prefix("--from="))?;
-        let from = from.trim_matches(['"', '\'']);
-        let uses_cargo = |index: usize| {
-            let chain = self.chain(index).into_iter();
-            let mut all = chain.flat_map(|index| &self.stages[index].instructions);
-            all.any(|it| it.keyword == "RUN" && it.arguments.contains("cargo"))
+    /// Returns whether a `COPY --from` brings files that the compilation may need. Stages that
+    /// compile the program or, with cargo-chef, its dependencies, only save time.
+    fn is_foreign(&self, from: &str, before: usize) -> bool {
+        let Some(index) = self.stage(from, before) else {
+            return true;
         };
-        (!self.stage(from, before).is_some_and(uses_cargo)).then(|| from.to_owned())
+        let chain = self.chain(index).into_iter();
+        let mut all = chain.flat_map(|index| &self.stages[index].instructions);
+        let is_chef = |text: &str| text.contains("chef prepare") || text.contains("chef cook");
+        let (package, program) = (self.request.package, self.request.program);
+        !(all.any(|it| it.keyword == "RUN" && is_chef(&it.arguments))
+            || self.compiling_of(index, package, program).runs_cargo)
     }
+}
+
+/// Returns the stage or image of a `COPY --from`.
+fn copied_stage(arguments: &str) -> Option<&str> {
+    let words = arguments.split_whitespace();
+    let mut flags = words.take_while(|word| word.starts_with("--"));
+    let from = flags.find_map(|word| word.strip_prefix("--from="))?;
+    Some(from.trim_matches(['"', '\'']))
 }
 
 fn is_known(keyword: &str) -> bool {
@@ -439,7 +505,6 @@ fn is_known(keyword: &str) -> bool {
             | "HEALTHCHECK"
             | "LABEL"
             | "MAINTAINER"
-            | "ONBUILD"
             | "RUN"
             | "SHELL"
             | "STOPSIGNAL"
@@ -550,13 +615,6 @@ impl<'a> Reader<'a> {
                 self.result.author = Some(text.to_owned());
                 Ok(())
             }
-            "ONBUILD" => {
-                self.file.notes.borrow_mut().push(Note {
-                    line: instruction.line,
-                    text: "`ONBUILD` is left out: nothing is built on this image".to_owned(),
-                });
-                Ok(())
-            }
             "SHELL" => {
                 let shell = words::json_array(text).filter(|words| !words.is_empty());
                 self.result.shell = Some(shell.ok_or(Problem::Shell)?);
@@ -564,6 +622,9 @@ impl<'a> Reader<'a> {
             }
             "STOPSIGNAL" => {
                 let signal = self.one_word("STOPSIGNAL", text)?;
+                if signal.is_empty() {
+                    return Err(Problem::MissingArgument("STOPSIGNAL"));
+                }
                 if !is_signal(&signal) {
                     return Err(Problem::Signal(signal));
                 }
@@ -571,7 +632,8 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             "USER" => {
-                self.result.user = Some(self.one_word("USER", text)?);
+                let user = self.one_word("USER", text)?;
+                self.result.user = Some(user).filter(|user| !user.is_empty());
                 Ok(())
             }
             "VOLUME" => self.volume(text),
@@ -591,6 +653,35 @@ impl<'a> Reader<'a> {
         self.file.expand(word, &|name| self.lookup(name))
     }
 
+    /// Returns a variable without a value in a text.
+    fn unset_in<'t>(&self, text: &'t str) -> Option<&'t str> {
+        words::names(text).find(|name| self.lookup(name).is_none())
+    }
+
+    /// Returns an `ARG` without a value on which a `RUN` lets a program or its path depend.
+    fn unset_in_paths(&self, run: &Instruction) -> Option<String> {
+        let contents = run.heredocs.iter().map(|heredoc| heredoc.content.as_str());
+        [run.arguments.as_str()]
+            .into_iter()
+            .chain(contents)
+            .find_map(|script| {
+                let mut before = "";
+                script.split_whitespace().find_map(|word| {
+                    let is_name = matches!(
+                        std::mem::replace(&mut before, word),
+                        "--bin" | "--package" | "-p"
+                    );
+                    let is_of_cargo =
+                        is_name || word.contains("target/") || word.starts_with("--bin=");
+                    // The others are the script's own.
+                    let name = self
+                        .unset_in(word)
+                        .filter(|name| self.unset.contains(*name));
+                    name.filter(|_| is_of_cargo).map(ToOwned::to_owned)
+                })
+            })
+    }
+
     /// Expands a word of a shell script, and leaves unknown variables as they are. The script's
     /// `own` variables come first; one without a value is unknown. What is set nowhere is empty.
     pub(super) fn shell_word(&self, word: &str, own: &BTreeMap<String, Option<String>>) -> String {
@@ -607,12 +698,12 @@ impl<'a> Reader<'a> {
         expanded.unwrap_or_else(|_| word.to_owned())
     }
 
+    /// Expands the only argument. As in Docker, it may be a variable without a value.
     fn one_word(&self, keyword: &'static str, text: &str) -> Result<String, Problem> {
-        let word = self.expand(text)?;
-        if word.is_empty() {
+        if text.is_empty() {
             return Err(Problem::MissingArgument(keyword));
         }
-        Ok(word)
+        self.expand(text)
     }
 
     fn argument(&mut self, text: &str) -> Result<(), Problem> {
@@ -686,10 +777,19 @@ impl<'a> Reader<'a> {
         // A set, since a range may have all 65,535 ports, and `Vec::contains` would be quadratic.
         let mut known: HashSet<_> = self.result.exposed_ports.iter().copied().collect();
         for word in text.split_whitespace() {
-            let word = self.expand(word)?;
-            for port in ports(&word).ok_or(Problem::Port(word))? {
-                if known.insert(port) {
-                    self.result.exposed_ports.push(port);
+            let expanded = self.expand(word)?;
+            // As in BuildKit, the value of a variable may be several words, or none, unless it
+            // stands in quotes.
+            let words: Vec<&str> = if word.contains(['"', '\'']) {
+                vec![&expanded]
+            } else {
+                expanded.split_whitespace().collect()
+            };
+            for word in words {
+                for port in ports(word).ok_or_else(|| Problem::Port(word.to_owned()))? {
+                    if known.insert(port) {
+                        self.result.exposed_ports.push(port);
+                    }
                 }
             }
         }
@@ -740,6 +840,10 @@ impl<'a> Reader<'a> {
         }
         if let Some(words) = words::json_array(text) {
             return Ok(Some(words).filter(|words| !words.is_empty()));
+        }
+        // Docker gives it to the shell, which has no such command.
+        if text.starts_with("[\"") || text.starts_with("['") {
+            return Err(Problem::NotJson(keyword));
         }
         if self.result.base.is_none() {
             return Err(Problem::ShellForm(keyword));

@@ -892,7 +892,17 @@ fn errors() {
         within("EXPOSE"),
         within("EXPOSE http"),
         within("EXPOSE 80/quic"),
-        within("USER ''"),
+        within("USER"),
+        within("EXPOSE 80\nARG PORTS=\"80 443\"\nEXPOSE \"$PORTS\""),
+        within("STOPSIGNAL $UNSET"),
+        within("ONBUILD"),
+        within("ONBUILD FROM scratch"),
+        within("ONBUILD MAINTAINER me"),
+        within("onbuild ONBUILD RUN x"),
+        "ONBUILD ARG X\nFROM scratch\nCMD [\"/app\"]".to_owned(),
+        "FROM scratch AS a\nONBUILD COPPY a b\nFROM a\nCMD [\"/app\"]".to_owned(),
+        "FROM debian\nCMD [\"/app\", ]".to_owned(),
+        "FROM scratch\nENTRYPOINT ['/app']".to_owned(),
         within("COPY /x"),
         within("COPY --from=build"),
         within("ADD --from=build a /b"),
@@ -908,6 +918,8 @@ fn errors() {
         within("COPY --parents a/b /c"),
         within("COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/"),
         within("COPY --from=build /src/target/release/server /"),
+        within("COPY --from=build /src/target/release/ /src/target/release/app* /"),
+        within("COPY --from=build /src/target/site /"),
         within("COPY --from=build /usr/share/zoneinfo/ /usr/share/zoneinfo/"),
         within("COPY --from=build /etc/passwd /etc/group /etc/"),
         format!(
@@ -971,6 +983,260 @@ fn local_files_may_be_added_and_patterns_copied() {
     let text =
         format!("{BUILD}FROM scratch AS web\nADD a /a\nFROM scratch\nCOPY --from=web /a /a{START}");
     assert_eq!(parse(&text).unwrap().copies().count(), 1);
+}
+
+#[test]
+fn triggers_run_in_the_stages_that_are_built_on_theirs() {
+    let read = |text: &str| {
+        let read = crate::testing::parse(&format!("{BUILD}{text}{START}"));
+        let Dockerfile { stage, notes, .. } = read.map_err(|errors| errors.to_string())?;
+        Ok::<_, String>((stage, notes.iter().map(ToString::to_string).collect()))
+    };
+    let base = "FROM scratch AS base\nARG WHO=me\nUSER 5\nONBUILD COPY <<A one /etc/\ntext\nA\n\
+        ONBUILD ENV A=$WHO\nonbuild USER 7\nONBUILD COPY --from=build /out/app /app\n";
+    let (stage, notes): (_, Vec<String>) = read(&format!("{base}FROM base\nENV B=$A")).unwrap();
+    assert_eq!(notes, [""; 0]);
+    assert_eq!(stage.user.as_deref(), Some("7"));
+    let env = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(stage.env, [env("A", "me"), env("B", "me")]);
+    let copies: Vec<_> = stage.copies().collect();
+    assert_eq!(copies[0].inline, [("A".to_owned(), "text\n".to_owned())]);
+    assert_eq!(copies[1].from, CopySource::Program("build".to_owned()));
+    // Once: not in the stage after that, nor in their own.
+    let further = "FROM base AS next\nENV A=other\nFROM next";
+    let (stage, _): (_, Vec<String>) = read(&format!("{base}{further}")).unwrap();
+    assert_eq!((stage.env, stage.steps.len()), (vec![env("A", "other")], 2));
+    let (stage, notes): (_, Vec<String>) = read(base).unwrap();
+    assert_eq!((stage.user.as_deref(), stage.steps.len()), (Some("5"), 0));
+    assert_eq!(notes.len(), 4);
+    assert_eq!(
+        notes[1],
+        "line 9: `ONBUILD` is left out: nothing is built on this image"
+    );
+    let refused: Result<(FinalStage, Vec<String>), _> =
+        read("FROM scratch AS base\nONBUILD RUN make\nFROM base");
+    assert_eq!(
+        refused.unwrap_err(),
+        "line 4: `RUN` in the final stage needs Docker"
+    );
+    // In a stage that compiles as well.
+    let built =
+        "FROM rust AS base\nONBUILD ARG F=x\nONBUILD RUN cargo build -r -F $F\nFROM base AS build";
+    let built = build_of(built, "/target/release/app");
+    assert!(built.starts_with("release [\"x\"]"), "{built}");
+}
+
+#[test]
+fn variables_may_be_several_words_or_none() {
+    let read = |body: &str| {
+        let stage = stage(&format!("ARG PORTS=\"80 443/udp\"\n{body}"));
+        let ports: Vec<String> = stage
+            .exposed_ports
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        (ports.join(" "), stage.user, stage.working_dir)
+    };
+    let ports = |ports: &str| (ports.to_owned(), None, None);
+    assert_eq!(
+        read("EXPOSE $PORTS 8${UNSET}"),
+        ports("80/tcp 443/udp 8/tcp")
+    );
+    assert_eq!(read("EXPOSE ${UNSET}"), ports(""));
+    for user in ["$UNSET", "''"] {
+        assert_eq!(read(&format!("USER 5\nUSER {user}")), ports(""), "{user}");
+    }
+    let (_, _, folder) = read("WORKDIR /a\nWORKDIR $UNSET");
+    assert_eq!(folder.as_deref(), Some("/a"));
+}
+
+/// Errors of a final stage with these lines, each with its hint.
+fn said(build: &str, end: &str) -> String {
+    let text = format!("FROM rust AS build\n{build}\nFROM scratch\n{end}{START}");
+    let errors = parse(&text).unwrap_err();
+    assert!(errors.need_docker());
+    let errors = errors.0.iter();
+    let errors = errors.map(|error| format!("{}: {}", error.problem, error.hint().unwrap()));
+    errors.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn of_several_programs_no_hint_leads_to_another() {
+    let all = "RUN cargo build -r";
+    let two = [
+        (
+            all,
+            "COPY --from=build /target/release/app /target/release/worker /",
+        ),
+        (
+            all,
+            "COPY --from=build /target/release/worker /\nCOPY --from=build /target/release/app /",
+        ),
+        (
+            "RUN cargo build -r && mkdir /out && cp target/release/app target/release/worker /out/",
+            "COPY --from=build /out/app /out/worker /",
+        ),
+        (
+            "RUN cargo build -r -p worker && cargo build -r -p app",
+            "COPY --from=build /target/release/worker /target/release/app /",
+        ),
+        (
+            "RUN cargo build -r --bin app\nFROM rust AS other\nRUN cargo build -r --bin worker",
+            "COPY --from=build /target/release/app /\nCOPY --from=other /target/release/worker /",
+        ),
+    ];
+    for (build, end) in two {
+        assert_eq!(
+            said(build, end),
+            "the image takes several programs, `app`, `worker`, which needs Docker: \
+             build with Docker: `--builder docker`; or give each program an image of its own",
+            "{build} {end}"
+        );
+    }
+    // Neither of them is the one that is meant.
+    let end = "COPY --from=build /target/release/worker /target/release/tool /bin/\nCOPY --from=build /target/release/tool /";
+    let said_of = said(all, end);
+    assert!(
+        said_of.starts_with("the image takes several programs, `tool`, `worker`"),
+        "{said_of}"
+    );
+    let one = said(all, "COPY --from=build /target/release/worker /");
+    assert!(one.contains("set `binary = \"worker\"`"), "{one}");
+}
+
+#[test]
+fn an_argument_without_a_value_is_named() {
+    let build = "ARG BIN\nRUN cargo build -r --bin $BIN && mv target/release/${BIN} /server";
+    let declared = "set `args = { BIN = \"…\" }` under `[image]` in `deployer.toml`";
+    let table = [
+        (
+            build,
+            "COPY --from=build /server /",
+            format!("`/server` depends on `BIN`, which has no value here: {declared}"),
+        ),
+        (
+            "ARG BIN\nRUN <<EOF\ncargo build -r\nmv target/release/$BIN /server\nEOF",
+            "COPY --from=build /server /",
+            format!("`/server` depends on `BIN`, which has no value here: {declared}"),
+        ),
+        (
+            "RUN cargo build -r",
+            "ARG BIN\nCOPY --from=build /target/release/$BIN /app",
+            format!("`/target/release/$BIN` depends on `BIN`, which has no value here: {declared}"),
+        ),
+        (
+            build,
+            "COPY --from=build /target/release/$BIN /app",
+            "`/target/release/$BIN` depends on `BIN`, which has no value here: add `ARG BIN` below the `FROM` of this stage; \
+             its value is a default, or one of `args` under `[image]` in `deployer.toml`"
+                .to_owned(),
+        ),
+    ];
+    for (build, end, expected) in table {
+        assert_eq!(said(build, end), expected, "{build} {end}");
+    }
+    // A default, and variables of the script, are no reason.
+    let fine =
+        "ARG BIN\nRUN B=app; cargo build -r --bin ${BIN:-app} && mv target/release/$B /server";
+    let fine = said(fine, "COPY --from=build /etc/x /");
+    assert!(fine.contains("is not where cargo puts"), "{fine}");
+}
+
+/// What is noted of a stage that compiles behind these lines.
+fn noted(body: &str) -> Vec<String> {
+    let text = format!(
+        "FROM rust AS build\nWORKDIR /app\n{body}\nRUN cargo build -r\n\
+         FROM scratch\nCOPY --from=build /app/target/release/app /app{START}"
+    );
+    let Dockerfile { notes, .. } = crate::testing::parse(&text).unwrap();
+    let notes = notes
+        .iter()
+        .map(|note| note.text.split('`').nth(1).unwrap());
+    notes.map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn sources_of_the_stage_alone_are_noted() {
+    let all = [
+        // Renamed, or from elsewhere.
+        "COPY .cargo/collab-config.toml .cargo/config.toml",
+        "COPY docker/Cargo.toml Cargo.toml",
+        "COPY docker/Cargo.toml crates/a/Cargo.toml",
+        "COPY [\"Cargo.prod.toml\", \"./Cargo.toml\"]",
+        "COPY config.prod.rs src/config.rs",
+        "COPY --chown=1 docker/build.rs /app/",
+        "COPY frontend/dist/ static",
+        "COPY docker/cargo.toml /usr/local/cargo/config.toml",
+        "ADD https://example.org/x /x",
+        "ADD git@example.org:a/b.git /b",
+        "ADD a.tar.gz /",
+        "COPY --chmod=0644 <<EOF src/x.rs\nEOF",
+    ];
+    for line in all {
+        let first = line.split('\n').next().unwrap();
+        for project in ["COPY . .", "COPY Cargo.toml Cargo.lock ./\nCOPY src src"] {
+            assert_eq!(noted(&format!("{project}\n{line}")), [first], "{project}");
+        }
+    }
+    for command in [
+        "cp config.prod.rs src/config.rs",
+        "mv -f docker/Cargo.toml .",
+        "ln -s /opt/x /app/src/x.rs",
+        "install -m 644 .env.prod .env",
+    ] {
+        assert_eq!(noted(&format!("COPY . .\nRUN {command}")), [command]);
+    }
+    let silent = [
+        "COPY --link . .\nCOPY --chown=1:1 src/ ./src/\nCOPY Cargo.* crates /app/",
+        "COPY Cargo.toml Cargo.lock ./\nCOPY crates/a/Cargo.toml crates/a/\nCOPY ./src ./src\nCOPY crates/ crates/",
+        // The project is a folder of the context.
+        "COPY backend/Cargo.toml backend/Cargo.lock ./\nCOPY backend/src/ src/",
+        "COPY backend /app\nCOPY backend/.env.x /app/.env.x",
+        // Outside of the project.
+        "COPY . .\nCOPY docker/x.conf /etc/x.conf\nRUN cp docker/x.conf /etc/y && install -d /app/x",
+        "COPY . .\nCOPY .cargo/config.toml /usr/local/cargo/.cargo/config.toml",
+        "COPY . .\nCOPY <<EOF /etc/x\nEOF\nADD . .",
+        // Placeholders, with which the dependencies are compiled.
+        "COPY Cargo.toml .\nCOPY docker/dummy.rs src/main.rs\nRUN cargo build -r\nCOPY . .",
+        "COPY Cargo.toml .\nCOPY <<EOF src/lib.rs\nEOF\nRUN cp x src/main.rs && cargo build -r\nCOPY src src",
+        // What comes after the compilation, or from it.
+        "COPY . .\nRUN cargo build -r && cp target/release/other ./other",
+    ];
+    for body in silent {
+        assert_eq!(noted(body), [""; 0], "{body}");
+    }
+    let after = "COPY . .\nRUN cargo build -r && cp docker/x .\nCOPY docker/x .";
+    let text = format!(
+        "FROM rust AS build\nWORKDIR /app\n{after}\nFROM scratch\nCOPY --from=build /app/target/release/app /app{START}"
+    );
+    assert_eq!(crate::testing::parse(&text).unwrap().notes, []);
+}
+
+#[test]
+fn only_stages_that_compile_the_program_are_copied_without_a_note() {
+    let noted = |run: &str| {
+        let text = format!(
+            "FROM rust AS web\nRUN {run}\nFROM rust AS build\nCOPY --from=web /x x\nRUN cargo build -r\n\
+             FROM scratch\nCOPY --from=build /target/release/app /app{START}"
+        );
+        let read = crate::testing::parse(&text).unwrap();
+        read.notes.iter().any(|note| note.line == 4)
+    };
+    for run in [
+        "cargo install trunk && trunk build",
+        "npm run build",
+        "cargo build -r -p frontend",
+        "cargo vendor",
+    ] {
+        assert!(noted(run), "{run}");
+    }
+    for run in [
+        "cargo chef prepare --recipe-path recipe.json",
+        "cargo chef cook -r",
+        "mkdir src && touch src/main.rs && cargo build -r",
+    ] {
+        assert!(!noted(run), "{run}");
+    }
 }
 
 #[test]

@@ -40,6 +40,19 @@ pub(super) fn expand_heredoc(
     expansion.until(None)
 }
 
+/// Returns the names of the variables that a text has without a default: `$NAME` or `${NAME}`.
+pub(super) fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split('$').skip(1).filter_map(|part| {
+        let braced = part.strip_prefix('{');
+        let part = braced.unwrap_or(part);
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = part.find(|c| !is_of_name(c)).unwrap_or(part.len());
+        let (name, rest) = part.split_at(end);
+        let is_whole = braced.is_none() || rest.starts_with('}');
+        (is_whole && !name.is_empty()).then_some(name)
+    })
+}
+
 /// Splits `name=value` pairs without expanding them. Supports the legacy form
 /// `name value of several words`.
 pub(super) fn pairs(

@@ -352,9 +352,13 @@ fn found(
     inner: &Root,
     destination: &Destination,
 ) -> Result<Vec<(String, Entry)>, PackError> {
-    let absent = || PackError::Absent {
+    let absent = || PackError::AbsentThere {
         line: copy.line,
         source_path: source.to_owned(),
+        from: match &copy.from {
+            CopySource::Stage(name, _) | CopySource::Program(name) => name.clone(),
+            CopySource::Context => String::new(),
+        },
     };
     let found = inner.resolve(source).ok_or_else(absent)?;
     if !inner.is_folder(&found) {

@@ -38,8 +38,15 @@ pub(super) fn check(
         return Err(PackError::EmptyCommand);
     }
     let path = find(recipe, root, first);
-    let path = path.ok_or_else(|| PackError::NothingAtEntrypoint {
-        path: first.clone(),
+    let path = path.ok_or_else(|| match words.map(Vec::as_slice) {
+        // The shell form, or an exec form that is the same.
+        Some([shell, option, command]) if option == "-c" => PackError::NoShell {
+            shell: shell.clone(),
+            command: command.clone(),
+        },
+        Some(_) | None => PackError::NothingAtEntrypoint {
+            path: first.clone(),
+        },
     })?;
     let in_the_image = || format!("/{path}");
     if MOUNTED.contains(&path.split('/').next().unwrap_or_default()) {

@@ -7,6 +7,7 @@ use super::super::lines::{Heredoc, Instruction};
 use super::super::shell::{Command, Step, steps};
 use super::super::{Note, words};
 use super::Reader;
+use super::sources::{Sources, is_of_cargo};
 use crate::paths::components;
 
 /// Cargo options found in the Dockerfile. Empty if its final stage takes no program from a stage.
@@ -34,6 +35,11 @@ pub(super) struct Compiling {
     /// Set if a `cargo build` or `cargo install` of the program was found.
     pub(super) runs_cargo: bool,
     installs: bool,
+    /// An `ARG` without a value on which a program or its path depends.
+    pub(super) unset: Option<String>,
+    pub(super) sources: Sources,
+    /// Lines of `COPY --from`, with the stage or image.
+    pub(super) copies: Vec<(usize, String)>,
     /// Processor of the target, by Rust's name.
     processor: &'static str,
     /// Set by `RUSTFLAGS`, which cargo prefers to its other variables for flags.
@@ -243,8 +249,12 @@ impl Compiling {
             return true;
         }
         // `cargo install` puts programs into `bin`, below `--root` or cargo's home folder.
-        let is_of_cargo =
-            folders.contains(&"target") || self.installs && folders.last() == Some(&"bin");
+        // A folder for the profile stands between `target` and the program.
+        let (_, of_target) = folders.split_at(folders.len().saturating_sub(3));
+        let is_of_cargo = of_target
+            .split_last()
+            .is_some_and(|(_, it)| it.contains(&"target"))
+            || self.installs && folders.last() == Some(&"bin");
         self.runs_cargo && *base == program && is_of_cargo
     }
 
@@ -507,7 +517,7 @@ impl Compiling {
                 call.is_conditional = is_conditional;
                 self.cargo(line, &call, reader, of);
             }
-            "cp" | "mv" | "install" | "ln" => self.moved(&words[1..], reader, of.program),
+            "cp" | "mv" | "install" | "ln" => self.moved(line, words, reader, of.program),
             "rustup" if words.iter().any(|word| word == "default" || word == "override") => {
                 self.toolchain(line, &words.join(" "));
             }
@@ -585,6 +595,7 @@ impl Compiling {
         }
         let before = self.runs_cargo.then(|| self.build.clone());
         self.runs_cargo = true;
+        self.sources.compile();
         self.installs |= installs;
         for option in ["--root", "--out-dir", "--artifact-dir"] {
             for folder in call.values(option) {
@@ -629,9 +640,12 @@ impl Compiling {
         }
     }
 
-    /// Tracks the program when a command copies or moves it.
-    fn moved(&mut self, words: &[String], reader: &Reader<'_>, program: &str) {
-        let mut paths: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    /// Tracks the program, and the sources, when a command copies or moves them.
+    fn moved(&mut self, line: usize, words: &[String], reader: &Reader<'_>, program: &str) {
+        let mut paths: Vec<&String> = words[1..]
+            .iter()
+            .filter(|word| !word.starts_with('-'))
+            .collect();
         let Some(destination) = paths.pop() else {
             return;
         };
@@ -649,6 +663,8 @@ impl Compiling {
             // The destination may be a file or a folder; recording both covers either case.
             self.put(&format!("{destination}/{name}"), profile.clone());
             self.put(&destination, profile);
+        } else if !paths.is_empty() && !words.iter().any(|word| word.contains("target/")) {
+            self.sources.made(line, words, reader);
         }
     }
 
@@ -900,12 +916,6 @@ fn written(words: &[String]) -> Option<&str> {
     } else {
         Some(file)
     }
-}
-
-/// Returns whether cargo reads its settings from this file.
-fn is_of_cargo(file: &str) -> bool {
-    let (_, parts) = components(file);
-    matches!(parts.as_slice(), [.., folder, "config" | "config.toml"] if folder.contains("cargo") || folder.contains("CARGO"))
 }
 
 fn takes_value(option: &str) -> bool {

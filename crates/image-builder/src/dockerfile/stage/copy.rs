@@ -4,7 +4,7 @@ use super::super::error::Problem;
 use super::super::lines::{Heredoc, Instruction};
 use super::super::words;
 use super::super::{Account, CopyInstruction, CopySource, Step};
-use super::{MAX_DEPTH, Reader};
+use super::{Compiling, MAX_DEPTH, Reader};
 
 impl Reader<'_> {
     /// Evaluates a `COPY`, or an `ADD` of local files, which differs only for archives.
@@ -68,7 +68,7 @@ impl Reader<'_> {
         }
         // Heredocs alone need no other stage.
         if let Some(from) = from.filter(|_| !copy.sources.is_empty()) {
-            copy.from = self.source(&from, &copy.sources)?;
+            copy.from = self.source(&from, &copy.sources, &words.join(" "))?;
         }
         self.result.steps.push(Step::Copy(copy));
         Ok(())
@@ -126,7 +126,8 @@ impl Reader<'_> {
         Ok(rest)
     }
 
-    fn source(&self, from: &str, sources: &[String]) -> Result<CopySource, Problem> {
+    /// Returns the source of a `COPY --from`. `text` has the paths as written.
+    fn source(&self, from: &str, paths: &[String], text: &str) -> Result<CopySource, Problem> {
         let file = self.file;
         if from.is_empty() {
             return Err(Problem::MissingArgument("COPY --from"));
@@ -145,19 +146,62 @@ impl Reader<'_> {
         }
         let program = file.request.program;
         let compiling = file.compiling(index);
-        let other = sources
+        let (own, others): (Vec<&String>, _) = paths
             .iter()
-            .find(|path| !compiling.has_program_at(path, program));
-        match other {
+            .partition(|path| compiling.has_program_at(path, program));
+        if !own.is_empty() {
+            file.programs.borrow_mut().insert(program.to_owned());
+        }
+        match others.first() {
             None => Ok(CopySource::Program(from.to_owned())),
-            Some(path) if compiling.runs_cargo => Err(Problem::NotTheProgram {
-                path: path.clone(),
-                program: program.to_owned(),
-            }),
-            Some(path) => Err(Problem::FromRunningStage {
-                stage: from.to_owned(),
-                path: path.clone(),
-            }),
+            Some(path) => Err(self.not_the_program(index, path, text, &compiling)),
+        }
+    }
+
+    /// Returns why a path of a stage that runs commands cannot be taken.
+    fn not_the_program(
+        &self,
+        index: usize,
+        path: &str,
+        text: &str,
+        compiling: &Compiling,
+    ) -> Problem {
+        let path = path.to_owned();
+        let program = self.file.request.program.to_owned();
+        if let Some(name) = self.unset_in(text) {
+            return Problem::Unset {
+                name: name.to_owned(),
+                path: text.to_owned(),
+                is_declared: self.unset.contains(name),
+            };
+        }
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let is_program = name.chars().all(is_name) && !name.is_empty();
+        if is_program && self.file.has_other_program(index, &path, name) {
+            let name = name.to_owned();
+            self.file.programs.borrow_mut().insert(name.clone());
+            return Problem::OtherProgram {
+                path,
+                name,
+                program,
+            };
+        }
+        match &compiling.unset {
+            // A file of the system is not what the variable stands for.
+            Some(name) if !path.starts_with("/etc/") && !path.starts_with("/usr/share/") => {
+                Problem::Unset {
+                    name: name.clone(),
+                    path,
+                    is_declared: true,
+                }
+            }
+            Some(_) | None if compiling.runs_cargo => Problem::NotTheProgram { path, program },
+            Some(_) | None => {
+                let stage = &self.file.stages[index];
+                let stage = stage.name.clone().unwrap_or_else(|| index.to_string());
+                Problem::FromRunningStage { stage, path }
+            }
         }
     }
 }

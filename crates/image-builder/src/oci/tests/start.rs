@@ -170,3 +170,16 @@ fn what_is_started_is_found_as_the_runtime_finds_it() {
     `app` is to be started, but it is not in the image: make the path the destination of a `COPY`
     "#);
 }
+
+#[test]
+fn without_a_shell_the_exec_form_is_proposed() {
+    let folder = Folder::new();
+    let told = |command: &str| {
+        let shell = format!("/bin/sh\", \"-c\", \"{command}");
+        verdict(folder.build_starting(&shell, PROGRAM))
+    };
+    insta::assert_snapshot!([told("/app --port 80"), told("[ '/app' ]")].join("\n"), @r#"
+    `/bin/sh` is to run `/app --port 80`, but the image has no such shell: use the exec form, as in `ENTRYPOINT ["/app"]`, or start from an image with a shell
+    `/bin/sh` is to run `[ '/app' ]`, but the image has no such shell: the list is not valid JSON: write it with double quotes and no comma at the end, as in `ENTRYPOINT ["/app"]`
+    "#);
+}
