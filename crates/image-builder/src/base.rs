@@ -16,22 +16,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use http::Method;
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Reference, RegistryOperation};
+use oci_client::Reference;
 use oci_spec::image::MediaType;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Mutex;
+use tokio::sync::OnceCell;
 
 use crate::digest::{digest, digest_of};
 use crate::dockerfile::FinalStage;
 use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
 use crate::layer::{Blob, Layer};
 use crate::push::{
-    self, Asker, Asking, Credentials, Movement, Patience, PushError, Repository, Retry, client_for,
-    digest_at, http_client, is_unauthorised, patiently,
+    Movement, PushError, Repository, RequestError, Retry, Rights, Session, patiently,
 };
 use crate::reference::DOCKER_HUB;
 use crate::root::Root;
@@ -206,13 +202,16 @@ pub struct BaseSource {
 impl BaseSource {
     /// Returns the repository of an image, with the login for its registry.
     pub async fn repository(&self, image: &str) -> Result<Repository, BaseError> {
-        let reference = parse(image)?;
-        Ok(Repository {
+        Ok(self.repository_of(&parse(image)?).await)
+    }
+
+    async fn repository_of(&self, reference: &Reference) -> Repository {
+        Repository {
             registry: reference.registry().to_owned(),
             name: reference.repository().to_owned(),
             credentials: self.credentials.of(reference.registry()).await,
             roots: self.roots.clone(),
-        })
+        }
     }
 }
 
@@ -315,8 +314,7 @@ async fn find<'a>(
         name,
         reference,
         source,
-        client: Mutex::default(),
-        patience: Patience::default(),
+        session: OnceCell::new(),
     };
     let (content, manifest) = fetching.manifest().await?;
     let unusable = |reason: String| BaseError::Unusable {
@@ -375,31 +373,8 @@ struct Fetching<'a> {
     name: &'a str,
     reference: Reference,
     source: &'a BaseSource,
-    /// Created when something is missing from the cache: creating a client reads the system's
-    /// certificates.
-    client: Mutex<Option<Connected>>,
-    patience: Patience,
-}
-
-/// Access to the repository, and the client that is logged in.
-#[derive(Clone)]
-struct Connected {
-    asking: Asking,
-    asker: Asker,
-}
-
-impl Connected {
-    /// Requests something in the repository.
-    async fn get(
-        &self,
-        path: &str,
-        accepted: &str,
-    ) -> Result<reqwest::Response, OciDistributionError> {
-        let at = &self.asking.at;
-        let url = push::url(at, &format!("{}/{path}", at.repository()));
-        let url = url.ok_or_else(|| OciDistributionError::UrlParseError(at.whole()))?;
-        push::succeeded(self.asker.send(Method::GET, url, accepted).await?).await
-    }
+    /// Opened when something is missing from the cache.
+    session: OnceCell<Session>,
 }
 
 /// Result of a download that reached the registry.
@@ -413,12 +388,7 @@ impl Fetching<'_> {
         }
     }
 
-    fn failed(&self, error: &OciDistributionError) -> BaseError {
-        let source = PushError::of_pull(
-            self.reference.registry(),
-            self.reference.repository(),
-            error,
-        );
+    fn failed(&self, source: PushError) -> BaseError {
         // That error covers every 404, so the tag may be missing and not the repository.
         if matches!(source, PushError::NoRepository { .. }) {
             return BaseError::Absent(self.name.to_owned());
@@ -436,57 +406,25 @@ impl Fetching<'_> {
         }
     }
 
-    /// Connects and logs in, unless that is done.
-    async fn connected(&self) -> Result<Connected, OciDistributionError> {
-        let mut known = self.client.lock().await;
-        if let Some(known) = &*known {
-            return Ok(known.clone());
-        }
-        let registry = self.reference.registry();
-        let (client, address) = client_for(registry, &self.source.roots).await?;
-        let at = if registry == DOCKER_HUB {
-            self.reference.clone()
-        } else {
-            let name = self.reference.repository().to_owned();
-            Reference::with_tag(address, name, "latest".to_owned())
+    /// Returns the session with the repository, logged in.
+    async fn session(&self) -> &Session {
+        let open = async || {
+            let repository = self.source.repository_of(&self.reference).await;
+            let session = Session::open(&repository, Rights::Pull, Retry::of_pull(RETRIES)).await;
+            session.authorise().await;
+            session
         };
-        let auth = match self.source.credentials.of(registry).await {
-            Credentials::Anonymous => RegistryAuth::Anonymous,
-            Credentials::Basic { user, password } => RegistryAuth::Basic(user, password),
-        };
-        let http = http_client(registry, &self.source.roots)?;
-        let asking = Asking {
-            at,
-            login: Some((client, auth)),
-            http,
-        };
-        let login = asking.connect(RegistryOperation::Pull);
-        let asker = patiently(Movement::question(), login).await?;
-        let connected = Connected { asking, asker };
-        *known = Some(connected.clone());
-        Ok(connected)
+        self.session.get_or_init(open).await
     }
 
-    /// Runs a request with retries. A login that has run out is renewed once.
-    async fn run<T, F: Future<Output = Result<T, OciDistributionError>>>(
+    /// Runs a request with retries.
+    async fn run<T, F: Future<Output = Result<T, RequestError>>>(
         &self,
-        request: impl Fn(Connected) -> F,
+        request: impl Fn() -> F,
     ) -> Result<T, BaseError> {
-        let retry = Retry::of_pull(self.reference.registry(), RETRIES);
-        let attempts = async || {
-            let asking = || Some(self.client.try_lock().ok()?.as_ref()?.asking.clone());
-            let request = || async { request(self.connected().await?).await };
-            retry.run(&self.patience, asking, request).await
-        };
-        let result = match attempts().await {
-            Err(error) if is_unauthorised(&error) => {
-                // The client keeps its token until it expires by the client's own clock.
-                *self.client.lock().await = None;
-                attempts().await
-            }
-            result => result,
-        };
-        result.map_err(|error| self.failed(&error))
+        let session = self.session().await;
+        let result = session.run(request).await;
+        result.map_err(|error| self.failed(session.error(&error)))
     }
 
     /// Returns the manifest for the platform, as received and as JSON.
@@ -523,25 +461,12 @@ impl Fetching<'_> {
 
     /// Returns the digest that the tag leads to now. Docker Hub does not count this as a pull.
     async fn digest_of_tag(&self) -> Result<String, BaseError> {
-        let registry = self.reference.registry();
-        let repository = Repository {
-            registry: registry.to_owned(),
-            name: self.reference.repository().to_owned(),
-            credentials: self.source.credentials.of(registry).await,
-            roots: self.source.roots.clone(),
-        };
         let tag = self.reference.tag().unwrap_or("latest");
-        let retry = Retry::of_pull(registry, RETRIES);
         // Boxed, because the future of requests with retries is large.
-        match Box::pin(digest_at(&repository, tag, retry)).await {
+        match Box::pin(self.session().await.tagged(tag)).await {
             Ok(Some(digest)) => Ok(digest),
-            Ok(None) | Err(PushError::NoRepository { .. }) => {
-                Err(BaseError::Absent(self.name.to_owned()))
-            }
-            Err(source) => Err(BaseError::Registry {
-                image: self.name.to_owned(),
-                source,
-            }),
+            Ok(None) => Err(BaseError::Absent(self.name.to_owned())),
+            Err(error) => Err(self.failed(error)),
         }
     }
 
@@ -589,11 +514,9 @@ impl Fetching<'_> {
         let (pinned, tag) = (self.reference.digest(), self.reference.tag());
         let reference = wanted.or(pinned).or(tag).unwrap_or("latest");
         let path = format!("manifests/{reference}");
-        let pulled = self.run(async |connected: Connected| {
-            let pull =
-                async { push::body(connected.get(&path, &MANIFESTS.join(", ")).await?).await };
-            patiently(Movement::question(), pull).await
-        });
+        let accepted = MANIFESTS.join(", ");
+        let session = self.session().await;
+        let pulled = self.run(|| session.get(&path, &accepted));
         let content = Bytes::from(pulled.await?);
         let found = digest(&content);
         // The digest is checked here, since a registry or a proxy may deliver something else.
@@ -630,9 +553,9 @@ impl Fetching<'_> {
         if fs::metadata(&path).is_ok_and(|it| it.len() == size) {
             return Ok(path);
         }
-        let downloaded = self.run(async |connected: Connected| {
+        let downloaded = self.run(async || {
             let movement = Movement::content();
-            let download = self.download(connected, (&wanted, size), &path, movement.clone());
+            let download = self.download((&wanted, size), &path, movement.clone());
             patiently(movement, download).await
         });
         downloaded.await??;
@@ -642,12 +565,12 @@ impl Fetching<'_> {
     /// Downloads a blob to a file. The outer error is one of the registry, which can be retried.
     async fn download(
         &self,
-        connected: Connected,
         (wanted, size): (&str, u64),
         path: &Path,
         movement: Movement,
-    ) -> Result<Downloaded, OciDistributionError> {
-        let response = connected.get(&format!("blobs/{wanted}"), "*/*").await?;
+    ) -> Result<Downloaded, RequestError> {
+        let session = self.session().await;
+        let response = session.response(&format!("blobs/{wanted}"), "*/*").await?;
         let mut stream = response.bytes_stream();
         let folder = &self.source.folder;
         // Temporary file in the same folder, so that the final rename is atomic.
@@ -660,8 +583,7 @@ impl Fetching<'_> {
         let mut hash = Sha256::new();
         let mut received = 0;
         while let Some(chunk) = stream.next().await {
-            let chunk =
-                chunk.map_err(|error| OciDistributionError::IoError(io::Error::other(error)))?;
+            let chunk = chunk.map_err(io::Error::other)?;
             movement.moved();
             received += chunk.len() as u64;
             // Stops before the disk fills up: a server can send more than the descriptor says.

@@ -20,22 +20,19 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
 
 use crate::image::{BuiltImage, Document};
 use crate::layer;
-pub(crate) use asking::{Asker, Asking, body, http_client, succeeded, url};
 pub use attach::attach;
 pub use attached::{Attached, attached};
 pub use error::PushError;
-pub(crate) use error::is_unauthorised;
+pub(crate) use error::RequestError;
 pub(crate) use idle::{Movement, patiently};
 use loopback::is_loopback;
 use progress::Progress;
 pub use progress::{OnProgress, PushProgress};
-pub(crate) use retry::{Patience, Retry};
-use session::Session;
-pub(crate) use session::client_for;
+pub(crate) use retry::Retry;
+pub(crate) use session::{Rights, Session};
 
 /// Number of layers that are uploaded or looked up concurrently.
 const PARALLEL: usize = 4;
@@ -179,15 +176,6 @@ async fn push_with(
     Box::pin(push_at_once(image, repository, tag, on_progress, retry)).await
 }
 
-/// Returns the digest of the image that has this tag, or `None` if there is none.
-pub(crate) async fn digest_at(
-    repository: &Repository,
-    tag: &str,
-    retry: Retry,
-) -> Result<Option<String>, PushError> {
-    Session::open(repository, retry).await?.tagged(tag).await
-}
-
 async fn push_at_once(
     image: &BuiltImage,
     repository: &Repository,
@@ -195,7 +183,7 @@ async fn push_at_once(
     on_progress: OnProgress,
     retry: Retry,
 ) -> Result<PushedImage, PushError> {
-    let session = Session::open(repository, retry).await?;
+    let session = Session::open(repository, Rights::Push, retry).await;
     let artifacts = attach::artifacts(image);
     let blobs = blobs(image);
     // Looks up the tag and not the digest: the image may exist with another tag only.
@@ -210,7 +198,7 @@ async fn push_at_once(
     let sizes = missing.iter().map(|blob| blob.content.size());
     let total = sizes.sum::<u64>() + manifest.len() as u64;
     let progress = Progress::start(total, on_progress);
-    session.authorise_to_push().await;
+    session.authorise().await;
     let image_lane = async {
         let sending: Vec<_> = missing
             .iter()
@@ -285,11 +273,6 @@ fn use_tls_of_ring() {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
-}
-
-fn is_unknown_repository(error: &OciDistributionError) -> bool {
-    matches!(error, OciDistributionError::RegistryError { envelope, .. }
-        if envelope.errors.iter().any(|error| matches!(error.code, OciErrorCode::NameUnknown)))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use serde_json::json;
 
 use super::*;
+use crate::push::Credentials;
 use crate::testing::{BUILD, elf, pack_on};
 
 /// A registry that gives what it has, and counts what it is asked.

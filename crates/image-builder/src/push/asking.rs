@@ -1,9 +1,6 @@
-//! Requests to a registry, except those that log in.
-//!
-//! The registry client reads the system's certificates twice when it is created, also for a registry
-//! on this machine, which needs none, and panics if there are none. It drops the headers of
-//! responses, too: how long a registry asks to wait, and where the next page of a list is.
+//! Requests to a registry, and the login: a token, if the registry gives tokens.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -11,46 +8,34 @@ use futures_util::Stream;
 use http::Method;
 use http::header::{
     ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, LINK, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
-use oci_client::client::Client;
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Reference, RegistryOperation};
 use reqwest::redirect::Policy;
 use reqwest::{Body, Url};
+use serde_json::Value;
 
-use super::error::without_certificates;
+use super::error::RequestError;
+use super::idle::Movement;
 use super::loopback::is_loopback;
+use super::{Credentials, Repository, use_tls_of_ring};
 use crate::digest::digest as digest_of;
 use crate::image::{MANIFESTS, MAX_DOCUMENT};
+use crate::reference::DOCKER_HUB;
 use support::certificates;
 
 /// Timeout for a connection to the registry.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time limit for the question how long to wait.
-const LIMIT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Name of this program, without which some registries refuse requests.
-pub(super) const USER_AGENT: &str = concat!("deployer/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT: &str = concat!("deployer/", env!("CARGO_PKG_VERSION"));
 /// Header with the digest of a manifest.
 pub(super) const DIGEST: &str = "docker-content-digest";
 
-type Answer<T> = Result<T, OciDistributionError>;
-
-/// Access to one repository, without a login yet.
-#[derive(Clone)]
-pub(crate) struct Asking {
-    /// Repository, with any tag or digest.
-    pub(crate) at: Reference,
-    /// Login for the registry, if it requires one, and a client that knows how to log in. Without the
-    /// client, the login itself is sent.
-    pub(crate) login: Option<(Option<Client>, RegistryAuth)>,
-    /// Client from [`http_client`].
-    pub(crate) http: reqwest::Client,
-}
+type Answer<T> = Result<T, RequestError>;
 
 /// Creates the HTTP client for a registry. For one on this machine, it reads no certificates, uses
 /// no proxy and follows no redirect to another machine. To others it speaks TLS only.
-pub(crate) fn http_client(registry: &str, roots: &[String]) -> Answer<reqwest::Client> {
+pub(super) fn http_client(registry: &str, roots: &[String]) -> Answer<reqwest::Client> {
+    use_tls_of_ring();
     let client = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT);
@@ -63,70 +48,65 @@ pub(crate) fn http_client(registry: &str, roots: &[String]) -> Answer<reqwest::C
             }
         });
         client.no_proxy().tls_certs_only([]).redirect(stays)
-    } else if !certificates::has_any() {
-        return Err(without_certificates());
     } else {
-        let roots = roots.iter();
-        client.https_only(true).tls_certs_merge(
-            roots.filter_map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).ok()),
-        )
+        trusting(client, roots, certificates::has_any())?.https_only(true)
     };
     Ok(client.build()?)
 }
 
-/// Returns the URL of a path below `/v2/`.
-pub(crate) fn url(at: &Reference, path: &str) -> Option<Url> {
-    let registry = at.resolve_registry();
-    let scheme = if is_loopback(registry) {
-        "http"
+/// Lets a client trust these certificates, in addition to the system's if there are any.
+pub(super) fn trusting(
+    client: reqwest::ClientBuilder,
+    roots: &[String],
+    has_system: bool,
+) -> Answer<reqwest::ClientBuilder> {
+    let roots = roots.iter();
+    let roots: Vec<_> = roots
+        .filter_map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).ok())
+        .collect();
+    if has_system {
+        Ok(client.tls_certs_merge(roots))
+    } else if roots.is_empty() {
+        // The library fails for another reason then.
+        Err(RequestError::NoCertificates)
     } else {
-        "https"
-    };
-    format!("{scheme}://{registry}/v2/{path}").parse().ok()
+        Ok(client.tls_certs_only(roots))
+    }
+}
+
+impl Repository {
+    /// Returns the URL of the registry.
+    pub(super) fn base(&self) -> Answer<Url> {
+        let registry = match self.registry.as_str() {
+            DOCKER_HUB => "index.docker.io",
+            registry => registry,
+        };
+        let scheme = if is_loopback(registry) {
+            "http"
+        } else {
+            "https"
+        };
+        let url = format!("{scheme}://{registry}/v2/");
+        url.parse()
+            .map_err(|error| RequestError::Nonsense(format!("`{url}`: {error}")))
+    }
+
+    /// Returns the URL of a path in the repository.
+    pub(super) fn url(&self, path: &str) -> Answer<Url> {
+        let url = self.base()?.join(&format!("{}/{path}", self.name));
+        url.map_err(|error| RequestError::Nonsense(format!("`{path}`: {error}")))
+    }
 }
 
 fn is_here(url: &Url) -> bool {
     url.host_str().is_some_and(is_loopback)
 }
 
-impl Asking {
-    /// Returns how long the registry asks to wait after this error, if it does. The same address is
-    /// asked once more for that, or the base path: a registry that limits or sheds load answers in
-    /// the same way.
-    pub(super) async fn told_to_wait(&self, error: &OciDistributionError) -> Option<Duration> {
-        let base = url(&self.at, "")?;
-        let is_content = |url: &Url| {
-            url.origin() == base.origin()
-                && (url.path().contains("/manifests/") || url.path().contains("/blobs/sha256:"))
-        };
-        let url = address(error).filter(is_content).unwrap_or(base);
-        let ask = async {
-            let asker = self.connect(RegistryOperation::Pull).await?;
-            asker.send(Method::HEAD, url, "*/*").await
-        };
-        let response = tokio::time::timeout(LIMIT, ask).await.ok()?.ok()?;
-        let is_busy = may_say_when(Some(response.status().as_u16()));
-        is_busy.then(|| wait(response.headers(), SystemTime::now()))?
-    }
-
-    /// Logs in, for questions or to push.
-    pub(crate) async fn connect(&self, operation: RegistryOperation) -> Answer<Asker> {
-        let base = url(&self.at, "");
-        let base = base.ok_or_else(|| OciDistributionError::UrlParseError(self.at.whole()))?;
-        let login = match &self.login {
-            None => RegistryAuth::Anonymous,
-            Some((None, auth)) => auth.clone(),
-            Some((Some(client), auth)) => match client.auth(&self.at, auth, operation).await? {
-                Some(token) => RegistryAuth::Bearer(token),
-                None => auth.clone(),
-            },
-        };
-        Ok(Asker {
-            client: self.http.clone(),
-            base,
-            login,
-        })
-    }
+/// Login that is sent with requests.
+#[derive(Clone)]
+enum Login {
+    Credentials(Credentials),
+    Token(String),
 }
 
 /// Client with a login.
@@ -135,19 +115,63 @@ pub(crate) struct Asker {
     client: reqwest::Client,
     /// URL of the registry, the only one that gets the login.
     base: Url,
-    login: RegistryAuth,
+    login: Login,
 }
 
 impl Asker {
+    /// Creates a client that sends the credentials as they are.
+    pub(super) const fn new(client: reqwest::Client, base: Url, credentials: Credentials) -> Self {
+        Self {
+            client,
+            base,
+            login: Login::Credentials(credentials),
+        }
+    }
+
+    /// Exchanges the credentials for a token with this scope, if the registry gives tokens.
+    pub(super) async fn log_in(mut self, scope: &str) -> Answer<Self> {
+        let response = self.client.get(self.base.clone()).send().await?;
+        let Some(challenge) = challenge(response.headers()) else {
+            return Ok(self);
+        };
+        let realm: Result<Url, _> = challenge["realm"].parse();
+        let mut realm = realm
+            .map_err(|error| RequestError::Nonsense(format!("its address for tokens: {error}")))?;
+        // What goes to a registry on this machine stays there.
+        if is_here(&self.base) && !is_here(&realm) {
+            let host = realm.host_str().unwrap_or_default();
+            let reason = format!("it sends logins to another machine: {host}");
+            return Err(RequestError::Nonsense(reason));
+        }
+        realm.query_pairs_mut().append_pair("scope", scope);
+        if let Some(service) = challenge.get("service") {
+            realm.query_pairs_mut().append_pair("service", service);
+        }
+        let request = self.client.get(realm);
+        let request = match &self.login {
+            Login::Credentials(Credentials::Basic { user, password }) => {
+                request.basic_auth(user, Some(password))
+            }
+            Login::Credentials(Credentials::Anonymous) | Login::Token(_) => request,
+        };
+        let response = succeeded(request.send().await?).await?;
+        let content: Option<Value> = serde_json::from_slice(&body(response, None).await?).ok();
+        let field = |name: &str| content.as_ref()?[name].as_str();
+        let token = field("token").or_else(|| field("access_token"));
+        let token = token.ok_or_else(|| RequestError::Nonsense("it gives no token".to_owned()))?;
+        self.login = Login::Token(token.to_owned());
+        Ok(self)
+    }
+
     fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
         let is_registry = url.origin() == self.base.origin();
         let request = self.client.request(method, url);
         match &self.login {
-            RegistryAuth::Basic(user, password) if is_registry => {
+            Login::Credentials(Credentials::Basic { user, password }) if is_registry => {
                 request.basic_auth(user, Some(password))
             }
-            RegistryAuth::Bearer(token) if is_registry => request.bearer_auth(token),
-            RegistryAuth::Anonymous | RegistryAuth::Basic(..) | RegistryAuth::Bearer(_) => request,
+            Login::Token(token) if is_registry => request.bearer_auth(token),
+            Login::Credentials(_) | Login::Token(_) => request,
         }
     }
 
@@ -166,13 +190,13 @@ impl Asker {
         let accepted = MANIFESTS.join(", ");
         let head = self.send(Method::HEAD, url.clone(), &accepted).await?;
         match (head.status().as_u16(), head.headers().get(DIGEST)) {
-            (200, Some(digest)) => return Ok(digest.to_str()?.to_owned()),
+            (200, Some(digest)) => return Ok(text(digest)?.to_owned()),
             // The header is optional, and these errors have their reason in the body.
             (200 | 400 | 403..=405, _) => {}
             _ => drop(succeeded(head).await?),
         }
         let response = succeeded(self.send(Method::GET, url, &accepted).await?).await?;
-        Ok(digest_of(&body(response).await?))
+        Ok(digest_of(&body(response, None).await?))
     }
 
     /// Returns whether a blob exists.
@@ -184,14 +208,51 @@ impl Asker {
         }
     }
 
-    /// Uploads a blob in one request, to the place that the registry gives for it.
+    /// Starts an upload. Returns where to upload.
+    pub(super) async fn start(&self, uploads: Url) -> Answer<Url> {
+        let response = self.post(uploads).await?;
+        self.place(response).await
+    }
+
+    /// Mounts a blob from another repository of the registry. Without the right to do so, a registry
+    /// starts an upload instead, whose place is returned.
+    pub(super) async fn mount(
+        &self,
+        mut uploads: Url,
+        (digest, from): (&str, &str),
+    ) -> Answer<Option<Url>> {
+        uploads
+            .query_pairs_mut()
+            .append_pair("mount", digest)
+            .append_pair("from", from);
+        let response = self.post(uploads).await?;
+        if response.status().as_u16() == 201 {
+            return Ok(None);
+        }
+        self.place(response).await.map(Some)
+    }
+
+    async fn post(&self, url: Url) -> Answer<reqwest::Response> {
+        let request = self.request(Method::POST, url);
+        // Some registries require the header.
+        Ok(request.header(CONTENT_LENGTH, 0).send().await?)
+    }
+
+    async fn place(&self, response: reqwest::Response) -> Answer<Url> {
+        let response = expect(response, 202).await?;
+        let place = response.headers().get(LOCATION);
+        let place =
+            place.ok_or_else(|| RequestError::Nonsense("it gives no location".to_owned()))?;
+        upload_place(&self.base, response.url(), text(place)?)
+    }
+
+    /// Uploads a blob in one request, to the place that the registry gave for it.
     pub(super) async fn upload(
         &self,
-        uploads: Url,
+        mut place: Url,
         (digest, size): (&str, u64),
         content: impl Stream<Item = Answer<Bytes>> + Send + 'static,
     ) -> Answer<()> {
-        let mut place = self.place(uploads, 202).await?;
         place.query_pairs_mut().append_pair("digest", digest);
         let request = self.request(Method::PUT, place);
         let request = request
@@ -199,27 +260,6 @@ impl Asker {
             .header(CONTENT_LENGTH, size)
             .body(Body::wrap_stream(content));
         expect(request.send().await?, 201).await.map(drop)
-    }
-
-    /// Mounts a blob from another repository of the registry. Without the right to do so, a registry
-    /// starts an upload instead: an error.
-    pub(super) async fn mount(&self, uploads: Url, (digest, from): (&str, &str)) -> Answer<()> {
-        let mut url = uploads;
-        url.query_pairs_mut()
-            .append_pair("mount", digest)
-            .append_pair("from", from);
-        self.place(url, 201).await.map(drop)
-    }
-
-    async fn place(&self, uploads: Url, status: u16) -> Answer<Url> {
-        let request = self.request(Method::POST, uploads);
-        // Some registries require the header.
-        let response = request.header(CONTENT_LENGTH, 0).send().await?;
-        let response = expect(response, status).await?;
-        let place = response.headers().get(LOCATION);
-        let place = place.ok_or(OciDistributionError::RegistryNoLocationError)?;
-        let asked = response.url();
-        upload_place(&self.base, asked, place.to_str()?)
     }
 
     /// Sends a manifest.
@@ -239,7 +279,7 @@ impl Asker {
 fn upload_place(base: &Url, asked: &Url, location: &str) -> Answer<Url> {
     let place = asked.join(location);
     let mut place =
-        place.map_err(|error| OciDistributionError::UrlParseError(error.to_string()))?;
+        place.map_err(|error| RequestError::Nonsense(format!("its location: {error}")))?;
     // A registry behind a proxy that ends TLS may know itself only without.
     if base.scheme() == "https" && place.port().is_none() {
         place.set_scheme("https").ok();
@@ -249,7 +289,7 @@ fn upload_place(base: &Url, asked: &Url, location: &str) -> Answer<Url> {
         if !is_here(&place) {
             let host = place.host_str().unwrap_or_default();
             let reason = format!("it sends uploads to another machine: {host}");
-            return Err(OciDistributionError::SpecViolationError(reason));
+            return Err(RequestError::Nonsense(reason));
         }
         // The login is for one name of this machine, and the registry may call it by another.
         if place.port_or_known_default() == base.port_or_known_default() {
@@ -259,11 +299,9 @@ fn upload_place(base: &Url, asked: &Url, location: &str) -> Answer<Url> {
     Ok(place)
 }
 
-/// Returns the address of a response. What follows `?` may be a signature that gives access.
-fn place_of(response: &reqwest::Response) -> String {
-    let mut url = response.url().clone();
-    url.set_query(None);
-    url.to_string()
+fn text(header: &http::HeaderValue) -> Answer<&str> {
+    let text = header.to_str();
+    text.map_err(|error| RequestError::Nonsense(format!("a header of it: {error}")))
 }
 
 /// Returns the response if it has this status.
@@ -274,72 +312,58 @@ async fn expect(response: reqwest::Response, status: u16) -> Answer<reqwest::Res
     }
     if found.is_success() {
         let reason = format!("it answers {found} and not {status}");
-        return Err(OciDistributionError::SpecViolationError(reason));
+        return Err(RequestError::Nonsense(reason));
     }
-    let (url, code) = (place_of(&response), found.as_u16());
-    let message = body(response).await.unwrap_or_default();
-    let message = String::from_utf8_lossy(&message).into_owned();
-    Err(OciDistributionError::ServerError { code, url, message })
+    let after = wait(response.headers(), SystemTime::now());
+    let body = body(response, None).await.unwrap_or_default();
+    Err(RequestError::of_status(found.as_u16(), &body, after))
 }
 
-/// Reads the content of a response.
-pub(crate) async fn body(mut response: reqwest::Response) -> Answer<Vec<u8>> {
+/// Returns the response, unless it is an error.
+pub(crate) async fn succeeded(response: reqwest::Response) -> Answer<reqwest::Response> {
+    expect(response, 200).await
+}
+
+/// Reads the content of a response. Records its arrival, if there is an idle timer.
+pub(super) async fn body(
+    mut response: reqwest::Response,
+    movement: Option<&Movement>,
+) -> Answer<Vec<u8>> {
     let mut content = Vec::new();
     while let Some(chunk) = response.chunk().await? {
+        if let Some(movement) = movement {
+            movement.moved();
+        }
         content.extend_from_slice(&chunk);
         if content.len() as u64 > MAX_DOCUMENT {
-            return Err(incomplete(format!("it sends over {MAX_DOCUMENT} bytes")));
+            let reason = format!("it sends over {MAX_DOCUMENT} bytes");
+            return Err(RequestError::Incomplete(reason));
         }
     }
     Ok(content)
 }
 
-/// Returns the error of content that exists but is not read to its end. The status distinguishes it
-/// from the errors of a registry without lists.
-pub(super) fn incomplete(message: String) -> OciDistributionError {
-    OciDistributionError::ServerError {
-        code: 200,
-        url: String::new(),
-        message,
-    }
-}
-
-/// Returns the response, unless it is an error.
-pub(crate) async fn succeeded(response: reqwest::Response) -> Answer<reqwest::Response> {
-    let (url, code) = (place_of(&response), response.status().as_u16());
-    match code {
-        200 => Ok(response),
-        401 => Err(OciDistributionError::UnauthorizedError { url }),
-        _ => {
-            let content = body(response).await.unwrap_or_default();
-            let message = String::from_utf8_lossy(&content).into_owned();
-            Err(match serde_json::from_str(&message) {
-                Ok(envelope) if (400..500).contains(&code) => {
-                    OciDistributionError::RegistryError { envelope, url }
-                }
-                Ok(_) | Err(_) => OciDistributionError::ServerError { code, url, message },
-            })
+/// Returns the parameters of a challenge for a token, if there is one (RFC 6750).
+fn challenge(headers: &HeaderMap) -> Option<BTreeMap<String, String>> {
+    let values = headers.get_all(WWW_AUTHENTICATE).iter();
+    let values = values.filter_map(|it| it.to_str().ok());
+    let mut is_bearer = false;
+    let mut found = BTreeMap::new();
+    for part in values.flat_map(|it| split_unquoted(it, ',')) {
+        let part = part.trim();
+        let (mut name, value) = part.split_once('=').unwrap_or((part, ""));
+        // The first parameter follows the name of its scheme.
+        if let Some((scheme, first)) = name.trim().split_once(' ') {
+            is_bearer = scheme.eq_ignore_ascii_case("bearer");
+            name = first;
+        }
+        if is_bearer {
+            let value = value.trim().trim_matches('"').to_owned();
+            let name = name.trim().to_ascii_lowercase();
+            found.entry(name).or_insert(value);
         }
     }
-}
-
-/// Returns the address of the request that failed.
-fn address(error: &OciDistributionError) -> Option<Url> {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the client's enum; the others have no address"
-    )]
-    match error {
-        OciDistributionError::ServerError { url, .. }
-        | OciDistributionError::RegistryError { url, .. } => url.parse().ok(),
-        OciDistributionError::RequestError(error) => error.url().cloned(),
-        _ => None,
-    }
-}
-
-/// Returns whether a response with this status may say when to come back.
-pub(super) fn may_say_when(status: Option<u16>) -> bool {
-    matches!(status, Some(429 | 503))
+    found.contains_key("realm").then_some(found)
 }
 
 /// Parses `Retry-After`, which has seconds or a date. A date is compared with the registry's own
@@ -434,9 +458,39 @@ mod tests {
             // The clock here is wrong by an hour.
             let date = "Tue, 14 Nov 2023 22:13:20 GMT".parse().unwrap();
             headers.insert(DATE, date);
-            assert_eq!(wait(&headers, now + LIMIT * 360), expected, "{text}");
+            assert_eq!(
+                wait(&headers, now + Duration::from_hours(1)),
+                expected,
+                "{text}"
+            );
         }
         assert_eq!(wait(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn the_challenge_for_a_token_is_found_among_others() {
+        let found = |values: &[&str]| {
+            let values = values
+                .iter()
+                .map(|it| (WWW_AUTHENTICATE, it.parse().unwrap()));
+            let found = challenge(&values.collect())?;
+            Some((found["realm"].clone(), found.get("service").cloned()))
+        };
+        let realm = "https://auth.example/token?a=1,2";
+        let service = Some("registry.example".to_owned());
+        let bearer = format!("Bearer realm=\"{realm}\",service=\"registry.example\"");
+        let expected = Some((realm.to_owned(), service));
+        assert_eq!(found(&[&bearer]), expected);
+        assert_eq!(found(&[&bearer.replace("Bearer", "bearer")]), expected);
+        let basic = "Basic realm=\"here\", charset=\"UTF-8\"";
+        assert_eq!(found(&[basic, &bearer]), expected);
+        assert_eq!(found(&[&format!("{basic}, {bearer}")]), expected);
+        assert_eq!(found(&[&format!("{bearer}, {basic}")]), expected);
+        let only = Some((realm.to_owned(), None));
+        assert_eq!(found(&[&format!("Bearer realm=\"{realm}\"")]), only);
+        for not in [basic, "Bearer", "Negotiate", "Bearer service=\"x\"", ""] {
+            assert_eq!(found(&[not]), None, "{not}");
+        }
     }
 
     #[test]

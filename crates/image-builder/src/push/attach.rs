@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::retry::Retry;
-use super::session::Session;
+use super::session::{Rights, Session};
 use super::{AttachOutcome, Blob, PushError, Repository};
 use crate::attestation::{self, PREDICATE_ANNOTATION};
 use crate::image::{BuiltImage, Document, descriptor, document};
@@ -63,7 +63,7 @@ pub async fn attach(
     image: &str,
     statements: &[Document],
 ) -> Result<(), PushError> {
-    let session = Session::open(repository, RETRY).await?;
+    let session = Session::open(repository, Rights::Push, RETRY).await;
     let manifest = session.manifest(image).await?;
     let manifest = manifest.ok_or_else(|| PushError::Failed {
         registry: repository.registry.clone(),
@@ -102,12 +102,12 @@ impl<'a> Artifacts<'a> {
     }
 
     /// Uploads the blobs of the artifacts.
-    pub(super) async fn upload(&self, session: &Session<'_>) -> Result<(), String> {
+    pub(super) async fn upload(&self, session: &Session) -> Result<(), String> {
         let session = session.with(RETRY);
         within(self.send_blobs(&session)).await
     }
 
-    async fn send_blobs(&self, session: &Session<'_>) -> Result<(), PushError> {
+    async fn send_blobs(&self, session: &Session) -> Result<(), PushError> {
         if self.all.is_empty() {
             return Ok(());
         }
@@ -122,7 +122,7 @@ impl<'a> Artifacts<'a> {
     }
 
     /// Attaches the artifacts. The image must exist in the registry.
-    pub(super) async fn attach(&self, session: &Session<'_>) -> AttachOutcome {
+    pub(super) async fn attach(&self, session: &Session) -> AttachOutcome {
         if self.all.is_empty() {
             return AttachOutcome::Untouched;
         }
@@ -134,7 +134,7 @@ impl<'a> Artifacts<'a> {
     }
 
     /// Attaches the artifacts to an image that existed already, unless they are attached.
-    pub(super) async fn attach_if_missing(&self, session: &Session<'_>) -> AttachOutcome {
+    pub(super) async fn attach_if_missing(&self, session: &Session) -> AttachOutcome {
         // A failed look-up proves nothing, so everything is sent as if it were missing.
         match self.is_attached(&session.with(RETRY)).await {
             Ok(true) => AttachOutcome::Untouched,
@@ -145,7 +145,7 @@ impl<'a> Artifacts<'a> {
         }
     }
 
-    async fn is_attached(&self, session: &Session<'_>) -> Result<bool, PushError> {
+    async fn is_attached(&self, session: &Session) -> Result<bool, PushError> {
         if self.all.is_empty() {
             return Ok(true);
         }
@@ -166,7 +166,7 @@ impl<'a> Artifacts<'a> {
         self.all.iter().filter(|it| !is_listed(it)).collect()
     }
 
-    async fn put(&self, session: &Session<'_>) -> Result<(), PushError> {
+    async fn put(&self, session: &Session) -> Result<(), PushError> {
         for artifact in &self.all {
             let (manifest, reference) = (&artifact.manifest, &artifact.reference);
             session.put_if_other(manifest, reference).await?;
@@ -175,7 +175,7 @@ impl<'a> Artifacts<'a> {
     }
 
     /// Adds the artifacts to the index of referrers, unless the registry maintains one itself.
-    async fn list(&self, session: &Session<'_>) -> Result<(), PushError> {
+    async fn list(&self, session: &Session) -> Result<(), PushError> {
         let listed = session.referrers(&self.subject).await?;
         let missing = self.missing_in(&listed);
         if missing.is_empty() {

@@ -4,7 +4,7 @@ use oci_client::manifest::ImageIndexEntry;
 use serde_json::Value;
 
 use super::retry::Retry;
-use super::session::Session;
+use super::session::{Rights, Session};
 use super::{PushError, Repository, attach::sbom_tag};
 use crate::attestation::{self, PREDICATE_ANNOTATION, Statement};
 use crate::image::Document;
@@ -29,7 +29,7 @@ pub async fn attached(
     image: &str,
     predicate: Option<&str>,
 ) -> Result<Attached, PushError> {
-    let session = Session::open(repository, Retry::default()).await?;
+    let session = Session::open(repository, Rights::Pull, Retry::default()).await;
     let mut found = Attached::default();
     let types = [attestation::MEDIA_TYPE, sbom::MEDIA_TYPE];
     let types = &types[..if predicate.is_some() { 1 } else { 2 }];
@@ -64,7 +64,7 @@ pub async fn attached(
 
 /// Returns the document of an artifact, if it refers to this image.
 async fn content(
-    session: &Session<'_>,
+    session: &Session,
     reference: &str,
     image: &str,
 ) -> Result<Option<Document>, PushError> {

@@ -1,11 +1,14 @@
 //! Errors of a push, in this project's terms. The registry's messages are shortened and stripped of
 //! URLs, which may contain secrets.
 
-use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
+use std::io;
+use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::Hint;
 
-use super::{Credentials, Repository, is_loopback, is_unknown_repository};
+use super::{Credentials, Repository, is_loopback};
 
 /// Number of characters that are kept of a registry's message.
 const KEPT: usize = 300;
@@ -150,46 +153,34 @@ impl Hint for PushError {
 }
 
 impl PushError {
-    pub(super) fn taken(tag: &str, refusal: &OciDistributionError) -> Self {
+    pub(super) fn taken(tag: &str, refusal: &RequestError) -> Self {
         Self::TagTaken {
             tag: tag.to_owned(),
             reason: reason(refusal),
         }
     }
 
-    pub(super) fn new(repository: &Repository, error: &OciDistributionError) -> Self {
-        let is_anonymous = repository.credentials == Credentials::Anonymous;
-        Self::of(&repository.registry, &repository.name, is_anonymous, error)
-    }
-
-    /// Creates the error of a failed pull.
-    pub(crate) fn of_pull(registry: &str, name: &str, error: &OciDistributionError) -> Self {
-        Self::of(registry, name, false, error)
-    }
-
-    fn of(registry: &str, name: &str, is_anonymous: bool, error: &OciDistributionError) -> Self {
-        let registry = registry.to_owned();
+    pub(crate) fn new(repository: &Repository, error: &RequestError) -> Self {
+        let registry = repository.registry.clone();
         // An upload that expired also yields 404, although the repository exists.
-        let is_missing = status(error) == Some(404) && !is_lost_upload(error);
-        if is_unknown_repository(error) || is_missing {
+        let is_missing = error.status() == Some(404) && !error.is_lost_upload();
+        if error.is_unknown_repository() || is_missing {
             return Self::NoRepository {
                 registry,
-                repository: name.to_owned(),
+                repository: repository.name.clone(),
             };
         }
-        if let OciDistributionError::ServerError {
-            code: 200, message, ..
-        } = error
-        {
-            let reason = message.clone();
-            return Self::Incomplete { registry, reason };
-        }
         let reason = reason(error);
-        if is_without_certificates(error) {
-            return Self::NoCertificates { registry };
+        match error {
+            RequestError::NoCertificates => return Self::NoCertificates { registry },
+            RequestError::Incomplete(_) => return Self::Incomplete { registry, reason },
+            RequestError::Status { .. }
+            | RequestError::Http(_)
+            | RequestError::Io(_)
+            | RequestError::Nonsense(_) => {}
         }
         // Checked before `is_connect`, which is also true for a failed TLS handshake.
-        match tls_error(error) {
+        match error.of_tls() {
             // A plain HTTP response is not a valid TLS record.
             Some(rustls::Error::InvalidMessage(_)) => return Self::PlainHttp { registry, reason },
             Some(rustls::Error::InvalidCertificate(_)) => {
@@ -197,20 +188,21 @@ impl PushError {
             }
             Some(_) | None => {}
         }
-        if is_connect(error) {
+        if error.is_connect() {
             Self::Unreachable {
                 is_local: is_loopback(&registry),
                 registry,
                 reason,
             }
-        } else if is_refusal(error) {
+        } else if matches!(error.status(), Some(401 | 403)) {
             Self::Refused {
                 registry,
                 // 403 means that the login is valid but lacks a permission.
-                is_anonymous: is_anonymous && status(error) == Some(401),
+                is_anonymous: repository.credentials == Credentials::Anonymous
+                    && error.is_unauthorised(),
                 reason,
             }
-        } else if status(error) == Some(413) {
+        } else if error.status() == Some(413) {
             // Usually the limit of a reverse proxy in front of the registry.
             Self::TooLarge { registry, reason }
         } else {
@@ -219,187 +211,154 @@ impl PushError {
     }
 }
 
-/// Returns whether the registry has dropped an upload that it had started.
-pub(super) fn is_lost_upload(error: &OciDistributionError) -> bool {
-    let is_unknown = |text: &str| text.contains("BLOB_UPLOAD_UNKNOWN");
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the client's enum; most of its errors are about pulling"
-    )]
-    match error {
-        OciDistributionError::RegistryError { envelope, .. } => {
-            let mut errors = envelope.errors.iter();
-            errors.any(|error| error.code == OciErrorCode::BlobUploadUnknown)
-        }
-        OciDistributionError::ServerError { message, .. } => is_unknown(message),
-        _ => false,
-    }
+/// Failure of one request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// The registry answered with an error.
+    #[error("status {status} {message}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// Codes of the registry's errors, from its JSON.
+        codes: Vec<String>,
+        /// Messages of the registry, or the text of a proxy in between.
+        message: String,
+        /// Time that it asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The request failed on its way.
+    #[error("{}", of_request(.0))]
+    Http(#[from] reqwest::Error),
+    /// Nothing moved, or the content cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The response is complete but invalid for a registry.
+    #[error("{0}")]
+    Nonsense(String),
+    /// The registry has the content, which is not read to its end.
+    #[error("{0}")]
+    Incomplete(String),
+    /// This machine has no certificates to trust.
+    #[error("no certificates")]
+    NoCertificates,
 }
 
-/// Returns whether the registry requires another login.
-pub(crate) fn is_unauthorised(error: &OciDistributionError) -> bool {
-    status(error) == Some(401)
-}
-
-/// Returns the HTTP status of the response, as far as the client reports it.
-pub(super) fn status(error: &OciDistributionError) -> Option<u16> {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the client's enum; most of its errors are about pulling"
-    )]
-    match error {
-        OciDistributionError::ServerError { code, .. } => Some(*code),
-        OciDistributionError::UnauthorizedError { .. }
-        | OciDistributionError::AuthenticationFailure(_) => Some(401),
-        OciDistributionError::ImageManifestNotFoundError(_) => Some(404),
-        OciDistributionError::RequestError(error) => error.status().map(|status| status.as_u16()),
-        OciDistributionError::RegistryError { envelope, .. } => of_envelope(envelope),
-        _ => None,
-    }
-}
-
-/// Derives the status from a registry's error codes, since the client drops it. Codes outside of
-/// the specification have none.
-fn of_envelope(envelope: &OciEnvelope) -> Option<u16> {
-    envelope
-        .errors
-        .iter()
-        .find_map(|error| of_code(&error.code))
-}
-
-fn of_code(code: &OciErrorCode) -> Option<u16> {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the client's enum; only what is acted upon"
-    )]
-    match code {
-        OciErrorCode::ManifestUnknown
-        | OciErrorCode::NotFound
-        | OciErrorCode::NameUnknown
-        | OciErrorCode::BlobUploadUnknown
-        | OciErrorCode::BlobUnknown => Some(404),
-        OciErrorCode::Unauthorized => Some(401),
-        OciErrorCode::Denied => Some(403),
-        OciErrorCode::Toomanyrequests => Some(429),
-        OciErrorCode::Other(_) => None,
-        // All other codes of the specification are errors of the request.
-        _ => Some(400),
-    }
-}
-
-fn is_refusal(error: &OciDistributionError) -> bool {
-    matches!(status(error), Some(401 | 403))
-}
-
-/// Returns whether the request ended because no data moved within the idle timeout.
-pub(super) fn is_silence(error: &OciDistributionError) -> bool {
-    matches!(error, OciDistributionError::IoError(error) if error.kind() == std::io::ErrorKind::TimedOut)
-}
-
-/// Text of the error below.
-const NO_CERTIFICATES: &str = "no certificates";
-
-/// Returns the error of a client on a machine without certificates.
-pub(super) fn without_certificates() -> OciDistributionError {
-    OciDistributionError::GenericError(Some(NO_CERTIFICATES.to_owned()))
-}
-
-/// Returns whether the registry was not asked because this machine trusts nobody.
-fn is_without_certificates(error: &OciDistributionError) -> bool {
-    matches!(error, OciDistributionError::GenericError(Some(text)) if text == NO_CERTIFICATES)
-}
-
-/// Returns the error of the TLS library, if it is one. A retry would not help.
-fn tls_error(error: &OciDistributionError) -> Option<&rustls::Error> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // `io::Error::source` skips the error that it wraps, so that one is checked as well.
-        let inner = error.downcast_ref::<std::io::Error>();
-        cause = match inner.and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
+impl RequestError {
+    /// Creates the error of a response with this status and body.
+    pub(super) fn of_status(status: u16, body: &[u8], retry_after: Option<Duration>) -> Self {
+        let parsed: Option<Value> = serde_json::from_slice(body).ok();
+        let errors = parsed.as_ref().and_then(|it| it["errors"].as_array());
+        let texts = |name: &str| -> Option<Vec<String>> {
+            let texts = errors?.iter().filter_map(|it| it[name].as_str());
+            Some(texts.map(ToOwned::to_owned).collect())
         };
-    }
-    None
-}
-
-/// Returns whether the response was complete but invalid for a registry. Error codes outside of the
-/// specification count, since they may mean anything.
-pub(super) fn is_nonsense(error: &OciDistributionError) -> bool {
-    status(error).is_none()
-        && matches!(
-            error,
-            OciDistributionError::RegistryError { .. }
-                | OciDistributionError::SpecViolationError(_)
-                | OciDistributionError::RegistryNoLocationError
-                | OciDistributionError::RegistryNoDigestError
-                | OciDistributionError::UrlParseError(_)
-                | OciDistributionError::HeaderValueError(_)
-                | OciDistributionError::JsonError(_)
-        )
-}
-
-/// Returns whether the connection failed, such as by a reset or a truncated response. A retry may
-/// help.
-pub(super) fn is_of_the_way(error: &OciDistributionError) -> bool {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the client's enum; most of its errors are about what was said"
-    )]
-    match error {
-        OciDistributionError::RequestError(request) => {
-            !request.is_builder() && tls_error(error).is_none()
+        let messages = texts("message").map(|it| it.join("; "));
+        Self::Status {
+            status,
+            codes: texts("code").unwrap_or_default(),
+            message: messages.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()),
+            retry_after,
         }
-        OciDistributionError::IoError(_) => true,
-        _ => false,
+    }
+
+    /// Returns the HTTP status of the response, if it was an error.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            Self::Http(_)
+            | Self::Io(_)
+            | Self::Nonsense(_)
+            | Self::Incomplete(_)
+            | Self::NoCertificates => None,
+        }
+    }
+
+    /// Returns how long the registry asks to wait, if it does.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::Http(_)
+            | Self::Io(_)
+            | Self::Nonsense(_)
+            | Self::Incomplete(_)
+            | Self::NoCertificates => None,
+        }
+    }
+
+    fn has_code(&self, wanted: &str) -> bool {
+        matches!(self, Self::Status { codes, .. } if codes.iter().any(|it| it == wanted))
+    }
+
+    /// Returns whether the registry has dropped an upload that it had started.
+    pub(super) fn is_lost_upload(&self) -> bool {
+        self.has_code("BLOB_UPLOAD_UNKNOWN")
+    }
+
+    pub(super) fn is_unknown_repository(&self) -> bool {
+        self.has_code("NAME_UNKNOWN")
+    }
+
+    /// Returns whether the registry requires another login.
+    pub(super) fn is_unauthorised(&self) -> bool {
+        self.status() == Some(401)
+    }
+
+    /// Returns whether the request ended because no data moved within the idle timeout.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::TimedOut)
+    }
+
+    /// Returns whether the response was complete but invalid for a registry.
+    pub(super) const fn is_nonsense(&self) -> bool {
+        matches!(self, Self::Nonsense(_))
+    }
+
+    /// Returns whether the connection failed, such as by a reset or a truncated response. A retry
+    /// may help.
+    pub(super) fn is_of_the_way(&self) -> bool {
+        match self {
+            Self::Http(error) => !error.is_builder() && self.of_tls().is_none(),
+            Self::Io(_) => true,
+            Self::Status { .. }
+            | Self::Nonsense(_)
+            | Self::Incomplete(_)
+            | Self::NoCertificates => false,
+        }
+    }
+
+    /// Returns whether no connection was established, so that nothing was sent.
+    pub(super) fn is_connect(&self) -> bool {
+        matches!(self, Self::Http(error) if error.is_connect())
+    }
+
+    /// Returns the error of the TLS library, if it is one. A retry would not help.
+    fn of_tls(&self) -> Option<&rustls::Error> {
+        let Self::Http(error) = self else { return None };
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            // `io::Error::source` skips the error that it wraps, so that one is checked as well.
+            let inner = error.downcast_ref::<io::Error>();
+            cause = match inner.and_then(io::Error::get_ref) {
+                Some(inner) => Some(inner),
+                None => error.source(),
+            };
+        }
+        None
     }
 }
 
-/// Returns whether no connection was established, so that nothing was sent.
-pub(super) fn is_connect(error: &OciDistributionError) -> bool {
-    matches!(error, OciDistributionError::RequestError(error) if error.is_connect())
-}
-
-fn reason(error: &OciDistributionError) -> String {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the client's enum; its own words are good enough for the rest"
-    )]
-    let text = match error {
-        OciDistributionError::ServerError { code, message, .. } => {
-            // The body may be the registry's JSON, or text of a proxy in between.
-            let message = serde_json::from_str::<OciEnvelope>(message)
-                .map_or_else(|_| message.clone(), |envelope| messages(&envelope));
-            format!("status {code} {message}")
-        }
-        // The client's own message contains the URL.
-        OciDistributionError::UnauthorizedError { .. } => "status 401".to_owned(),
-        OciDistributionError::RegistryError { envelope, .. } => messages(envelope),
-        OciDistributionError::RequestError(error) => of_request(error),
-        other => other.to_string(),
-    };
+fn reason(error: &RequestError) -> String {
+    let text = error.to_string();
     // A proxy may answer with a page of HTML; a message is a single line.
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     text.chars().take(KEPT).collect()
 }
 
-fn messages(envelope: &OciEnvelope) -> String {
-    let messages: Vec<&str> = envelope
-        .errors
-        .iter()
-        .map(|error| error.message.as_str())
-        .collect();
-    messages.join("; ")
-}
-
 /// Formats the innermost cause of an error, which is the most specific and omits the URL.
 fn of_request(error: &reqwest::Error) -> String {
-    if let Some(status) = error.status() {
-        return format!("status {}", status.as_u16());
-    }
     support::cause::innermost(error).to_string()
 }
 
@@ -470,8 +429,8 @@ b6t+zNxQiqn/6KD5Gewbx8oSf+6WA+3Fel459ZlLU8ndHiu1nKHO3Udo
             credentials: Credentials::Anonymous,
             roots: Vec::new(),
         };
-        let error = OciDistributionError::RequestError(error);
-        assert!(!is_of_the_way(&error), "it would be tried again");
+        let error = RequestError::Http(error);
+        assert!(!error.is_of_the_way(), "it would be tried again");
         let error = PushError::new(&repository, &error);
         let text = error.to_string();
         assert!(
@@ -479,11 +438,40 @@ b6t+zNxQiqn/6KD5Gewbx8oSf+6WA+3Fel459ZlLU8ndHiu1nKHO3Udo
             "{text}"
         );
         assert!(error.hint().unwrap().contains("`AWS_CA_BUNDLE`"));
-        let error = PushError::new(&repository, &without_certificates());
+        let error = PushError::new(&repository, &RequestError::NoCertificates);
         assert_eq!(
             error.to_string(),
             "this machine has no certificates to trust, so the registry `registry.example` cannot be trusted"
         );
         assert!(error.hint().unwrap().contains("`ca-certificates`"));
+    }
+
+    #[tokio::test]
+    async fn a_machine_without_certificates_trusts_those_that_are_named() {
+        crate::push::use_tls_of_ring();
+        let trusting = |roots: &[String]| {
+            let client = reqwest::Client::builder().no_proxy();
+            crate::push::asking::trusting(client, roots, false)
+        };
+        assert!(matches!(trusting(&[]), Err(RequestError::NoCertificates)));
+        let client = trusting(&[CERTIFICATE.to_owned()]);
+        let client = client.unwrap().build().unwrap();
+        let request = client.get(format!("https://127.0.0.1:{}/v2/", secured()));
+        // The certificate is known: only that an authority answers itself is refused.
+        let error = request.send().await.unwrap_err().into();
+        let told = format!("{:?}", RequestError::of_tls(&error));
+        assert!(told.contains("CaUsedAsEndEntity"), "{told}");
+    }
+
+    #[test]
+    fn the_status_decides_whatever_the_body_says() {
+        let body = br#"{"errors":[{"code":"SOMETHING_ELSE","message":"no"},{"message":"never"}]}"#;
+        let error = RequestError::of_status(422, body, None);
+        assert_eq!(error.status(), Some(422));
+        assert_eq!(error.to_string(), "status 422 no; never");
+        for text in ["<html>", "[]", "{}", "null"] {
+            let error = RequestError::of_status(400, text.as_bytes(), None);
+            assert_eq!(error.to_string(), format!("status 400 {text}"));
+        }
     }
 }

@@ -1,18 +1,16 @@
-//! Fast path for an unchanged deployment: asks a local registry whether it has the image.
-//!
-//! The regular client reads the system's certificates twice before its first request. None are
-//! needed here.
+//! Fast path for an unchanged deployment: asks a local registry for everything at once, whether it
+//! has the image.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::{try_join, try_join_all};
 use http::Method;
 use oci_spec::image::MediaType;
-use reqwest::header::ACCEPT;
 
-use super::asking::{DIGEST, USER_AGENT};
+use super::asking::{Asker, DIGEST, body, http_client, succeeded};
 use super::attach::Artifacts;
-use super::{Credentials, Repository, is_loopback, loopback};
+use super::error::RequestError;
+use super::{Repository, is_loopback, loopback};
 
 /// Time limit, after which the regular client takes over.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -24,65 +22,48 @@ pub(super) async fn has_all(
     image: (&str, &str),
     artifacts: &Artifacts<'_>,
 ) -> bool {
-    is_loopback(&repository.registry) && ask(repository, image, artifacts).await.unwrap_or(false)
+    if !is_loopback(&repository.registry) {
+        return false;
+    }
+    let answer = tokio::time::timeout(LIMIT, ask(repository, image, artifacts)).await;
+    matches!(answer, Ok(Ok(true)))
 }
 
 async fn ask(
     repository: &Repository,
     image: (&str, &str),
     artifacts: &Artifacts<'_>,
-) -> reqwest::Result<bool> {
-    super::use_tls_of_ring();
-    let Repository {
-        registry,
-        name,
-        credentials,
-        // Certificates are not needed: a local registry uses no TLS.
-        roots: _,
-    } = repository;
-    let here = loopback::HERE.map(|address| SocketAddr::new(address, 0));
-    let (host, _port) = loopback::split(registry);
-    let client = reqwest::Client::builder()
-        .user_agent(USER_AGENT)
-        .tls_certs_only([])
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        // A loopback name is resolved here. This does not affect a host that is an address already.
-        .resolve_to_addrs(host, &here)
-        .timeout(LIMIT)
-        .build()?;
-    let request = |method: Method, reference: &str, accepted: MediaType| {
-        let url = format!("http://{registry}/v2/{name}/manifests/{reference}");
-        let request = client
-            .request(method, url)
-            .header(ACCEPT, accepted.to_string());
-        // Sent without a challenge, since the connection does not leave this machine.
-        match credentials {
-            Credentials::Anonymous => request,
-            Credentials::Basic { user, password } => request.basic_auth(user, Some(password)),
-        }
+) -> Result<bool, RequestError> {
+    let repository = Repository {
+        registry: loopback::address_of(&repository.registry).await,
+        ..repository.clone()
+    };
+    let client = http_client(&repository.registry, &[])?;
+    // The login is sent without a challenge, since the connection does not leave this machine.
+    let credentials = repository.credentials.clone();
+    let asker = Asker::new(client, repository.base()?, credentials);
+    let send = async |method: Method, reference: &str, accepted: MediaType| {
+        let url = repository.url(&format!("manifests/{reference}"))?;
+        asker.send(method, url, accepted.as_ref()).await
     };
     let expected: Vec<(&str, &str)> = [image].into_iter().chain(artifacts.expected()).collect();
     // Concurrently: a registry takes longer for an answer than for the way.
     let asked = expected.iter().map(async |(reference, digest)| {
-        let request = request(Method::HEAD, reference, MediaType::ImageManifest);
-        let response = request.send().await?;
+        let response = send(Method::HEAD, reference, MediaType::ImageManifest).await?;
         let found = response.headers().get(DIGEST);
-        Ok::<_, reqwest::Error>(
-            response.status().is_success() && found.is_some_and(|found| found == digest),
-        )
+        let is_there = response.status().is_success() && found.is_some_and(|found| found == digest);
+        Ok::<_, RequestError>(is_there)
     });
     let listed = async {
-        let tag = &artifacts.referrers_tag;
         if expected.len() == 1 {
             return Ok(true);
         }
-        let request = request(Method::GET, tag, MediaType::ImageIndex);
-        let index = request.send().await?.text().await?;
+        let index = send(Method::GET, &artifacts.referrers_tag, MediaType::ImageIndex).await?;
+        let index = body(succeeded(index).await?, None).await?;
+        let index = String::from_utf8_lossy(&index);
         let mut artifacts = expected.iter().skip(1);
         Ok(artifacts.all(|(_, digest)| index.contains(digest)))
     };
-    let (found, listed) =
-        futures_util::future::try_join(futures_util::future::try_join_all(asked), listed).await?;
+    let (found, listed) = try_join(try_join_all(asked), listed).await?;
     Ok(listed && found.into_iter().all(|is_there| is_there))
 }

@@ -7,8 +7,9 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use oci_client::errors::OciDistributionError;
 use tokio::time::{Instant, sleep_until};
+
+use super::error::RequestError;
 
 /// Idle timeout for a short request.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -54,8 +55,8 @@ impl Movement {
 /// Waits for the response until the idle timeout expires.
 pub(crate) async fn patiently<T>(
     movement: Movement,
-    request: impl Future<Output = Result<T, OciDistributionError>>,
-) -> Result<T, OciDistributionError> {
+    request: impl Future<Output = Result<T, RequestError>>,
+) -> Result<T, RequestError> {
     tokio::pin!(request);
     loop {
         let end = movement.patience_ends();
@@ -68,7 +69,7 @@ pub(crate) async fn patiently<T>(
                 if movement.patience_ends() <= end {
                     let message = format!("nothing moved for {} s", movement.stillness.as_secs());
                     let error = io::Error::new(io::ErrorKind::TimedOut, message);
-                    return Err(OciDistributionError::IoError(error));
+                    return Err(RequestError::Io(error));
                 }
             }
         }

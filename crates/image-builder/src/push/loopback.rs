@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 const USUAL_PORT: u16 = 80;
 
 /// Loopback addresses, for whatever name the registry has.
-pub(super) const HERE: [IpAddr; 2] = [
+const HERE: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::LOCALHOST),
     IpAddr::V6(Ipv6Addr::LOCALHOST),
 ];
@@ -28,11 +28,11 @@ pub(super) fn is_loopback(registry: &str) -> bool {
         || address(host).is_some_and(|address| address.is_loopback())
 }
 
-/// Returns the address of a registry on this machine. Names that end in `localhost` are loopback by
+/// Returns the address of a registry: its name, unless it is on this machine. Names that end in `localhost` are loopback by
 /// definition (RFC 6761). A resolver with a search domain might still look them up elsewhere.
 pub(super) async fn address_of(registry: &str) -> String {
     let (host, port) = split(registry);
-    if address(host).is_some() {
+    if address(host).is_some() || !is_loopback(registry) {
         return registry.to_owned();
     }
     let at = |ip: IpAddr| SocketAddr::new(ip, port.unwrap_or(USUAL_PORT));
@@ -55,7 +55,7 @@ fn address(host: &str) -> Option<IpAddr> {
 }
 
 /// Splits a host from its port, if there is one.
-pub(super) fn split(registry: &str) -> (&str, Option<u16>) {
+fn split(registry: &str) -> (&str, Option<u16>) {
     match registry.rsplit_once(':') {
         // A colon within brackets belongs to an IPv6 address.
         Some((host, port)) if !port.ends_with(']') => match port.parse() {
@@ -102,7 +102,9 @@ mod tests {
         for name in ["localhost", "ecr.localhost", "no-such-name.localhost"] {
             assert_eq!(address_of(&format!("{name}:{port}")).await, here);
         }
-        assert_eq!(address_of("[::1]:5000").await, "[::1]:5000");
+        for other in ["[::1]:5000", "registry.example", "localhost.example:80"] {
+            assert_eq!(address_of(other).await, other);
+        }
         assert_eq!(address_of(&here).await, here);
 
         drop(listener);

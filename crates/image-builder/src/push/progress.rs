@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use oci_client::errors::OciDistributionError;
 
+use super::error::RequestError;
 use super::idle::Movement;
 use crate::layer::Blob;
 
@@ -91,7 +91,7 @@ impl BlobProgress {
         content: Blob,
     ) -> (
         Movement,
-        impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static,
+        impl Stream<Item = Result<Bytes, RequestError>> + Send + 'static,
     ) {
         let number = {
             let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);

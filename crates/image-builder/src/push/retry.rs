@@ -4,12 +4,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use oci_client::errors::OciDistributionError;
 use tokio::time::Instant;
 
-use super::asking::{Asking, may_say_when};
-use super::error::{is_connect, is_lost_upload, is_nonsense, is_of_the_way, is_silence, status};
-use super::loopback::is_loopback;
+use super::error::RequestError;
 use support::pause::jittered;
 
 /// Longest delay between attempts, reached by doubling.
@@ -55,12 +52,11 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Returns the policy for a pull, whose caller handles a 401 response.
-    pub(crate) fn of_pull(registry: &str, retries: u32) -> Self {
+    /// Returns the policy for a pull.
+    pub(crate) fn of_pull(retries: u32) -> Self {
         Self {
             retries,
-            logins: 0,
-            gives_up_on_nobody: is_loopback(registry),
+            logins: 1,
             ..Self::default()
         }
     }
@@ -76,11 +72,10 @@ impl Retry {
     pub(crate) async fn run<T, F>(
         &self,
         patience: &Patience,
-        asking: impl Fn() -> Option<Asking>,
         mut request: impl FnMut() -> F,
-    ) -> Result<T, OciDistributionError>
+    ) -> Result<T, RequestError>
     where
-        F: Future<Output = Result<T, OciDistributionError>>,
+        F: Future<Output = Result<T, RequestError>>,
     {
         let mut delay = self.first_delay;
         let mut seen = Seen::default();
@@ -89,10 +84,7 @@ impl Retry {
                 Err(error) if self.is_transient(&error, &mut seen) => error,
                 result => return result,
             };
-            let told = match asking().filter(|_| may_say_when(status(&error))) {
-                Some(asking) => asking.told_to_wait(&error).await,
-                None => None,
-            };
+            let told = error.retry_after();
             let wait = jittered(delay).max(told.unwrap_or_default());
             if !patience.allows(wait) {
                 return Err(match told {
@@ -107,28 +99,26 @@ impl Retry {
         request().await
     }
 
-    fn is_transient(&self, error: &OciDistributionError, seen: &mut Seen) -> bool {
-        match status(error) {
+    fn is_transient(&self, error: &RequestError, seen: &mut Seen) -> bool {
+        match error.status() {
             // Several replicas or a restart can lose an upload: the next attempt starts another
             // one.
-            Some(404) if is_lost_upload(error) => count(&mut seen.lost_uploads) <= LOST_UPLOADS,
+            Some(404) if error.is_lost_upload() => count(&mut seen.lost_uploads) <= LOST_UPLOADS,
             Some(401) => count(&mut seen.refusals) <= self.logins,
             Some(status) => status == 408 || status == 429 || (500..=599).contains(&status),
-            None if is_silence(error) => count(&mut seen.silences) <= SILENCES,
-            None if is_nonsense(error) => count(&mut seen.nonsenses) <= NONSENSES,
-            None if is_connect(error) && self.gives_up_on_nobody => false,
-            None => is_of_the_way(error),
+            None if error.is_silence() => count(&mut seen.silences) <= SILENCES,
+            None if error.is_nonsense() => count(&mut seen.nonsenses) <= NONSENSES,
+            None if error.is_connect() && self.gives_up_on_nobody => false,
+            None => error.is_of_the_way(),
         }
     }
 }
 
 /// Returns the error of a registry that asks to wait too long.
-fn asks_to_wait(error: &OciDistributionError, told: Duration) -> OciDistributionError {
-    OciDistributionError::ServerError {
-        code: status(error).unwrap_or_default(),
-        url: String::new(),
-        message: format!("it asks to wait for {} s", told.as_secs()),
-    }
+fn asks_to_wait(error: &RequestError, told: Duration) -> RequestError {
+    let message = format!("it asks to wait for {} s", told.as_secs());
+    let status = error.status().unwrap_or_default();
+    RequestError::of_status(status, message.as_bytes(), None)
 }
 
 /// Time that requests have waited for a registry. Concurrent waits count once.

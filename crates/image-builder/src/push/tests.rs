@@ -66,7 +66,7 @@ fn told(error: &PushError, registry: &FakeRegistry) -> String {
 
 /// What the tag leads to.
 async fn tagged(repository: &Repository) -> Option<String> {
-    let session = Session::open(repository, QUICK).await.unwrap();
+    let session = Session::open(repository, Rights::Pull, QUICK).await;
     session.tagged(TAG).await.unwrap()
 }
 
@@ -265,45 +265,17 @@ async fn a_registry_that_asks_for_too_long_is_not_waited_for() {
     assert!(began.elapsed() < Duration::from_mins(1));
 }
 
-/// A login that never ends must not hold up the retries.
-#[tokio::test(start_paused = true)]
-async fn a_silent_login_is_given_up() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let registry = listener.local_addr().unwrap();
-    use_tls_of_ring();
-    let (user, password) = ("AWS".to_owned(), "hunter2".to_owned());
-    let auth = oci_client::secrets::RegistryAuth::Basic(user, password);
-    let asking = Asking {
-        at: format!("{registry}/team/app").parse().unwrap(),
-        login: Some((Some(oci_client::Client::default()), auth)),
-        http: http_client(&registry.to_string(), &[]).unwrap(),
-    };
-    let busy = oci_client::errors::OciDistributionError::ServerError {
-        code: 503,
-        url: String::new(),
-        message: String::new(),
-    };
-    let told = tokio::time::timeout(Duration::from_mins(1), asking.told_to_wait(&busy));
-    assert_eq!(told.await, Ok(None));
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_last_attempt_is_followed_by_no_wait_and_all_waits_have_a_limit() {
-    let busy = || async {
-        Err::<(), _>(OciDistributionError::ServerError {
-            code: 500,
-            url: String::new(),
-            message: String::new(),
-        })
-    };
+    let busy = || async { Err::<(), _>(RequestError::of_status(500, b"", None)) };
     let once = Retry {
         retries: 1,
         first_delay: Duration::from_secs(10),
         ..QUICK
     };
-    let patience = Patience::default();
+    let patience = super::retry::Patience::default();
     let began = tokio::time::Instant::now();
-    once.run(&patience, || None, busy).await.unwrap_err();
+    once.run(&patience, busy).await.unwrap_err();
     let waited = began.elapsed();
     assert!((9..=11).contains(&waited.as_secs()), "{waited:?}");
 
@@ -311,7 +283,7 @@ async fn the_last_attempt_is_followed_by_no_wait_and_all_waits_have_a_limit() {
         retries: 1_000,
         ..once
     };
-    endless.run(&patience, || None, busy).await.unwrap_err();
+    endless.run(&patience, busy).await.unwrap_err();
     let waited = began.elapsed();
     assert!((90..=120).contains(&waited.as_secs()), "{waited:?}");
 }
@@ -388,7 +360,7 @@ async fn an_answer_that_never_makes_sense_is_given_up() {
         .await
         .unwrap_err();
     insta::assert_snapshot!(told(&error, &registry), @"
-    the registry `registry` failed: OCI distribution spec violation: it answers 200 OK and not 201
+    the registry `registry` failed: it answers 200 OK and not 201
     try again; what was sent already is not sent twice
     ");
     let sends = registry.requests_that_send();
@@ -397,7 +369,7 @@ async fn an_answer_that_never_makes_sense_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_refusal_in_words_of_its_own_may_pass() {
+async fn a_limit_in_words_of_its_own_may_pass() {
     let (registry, image) = (FakeRegistry::start().await, image());
     let busy = r#"{"errors":[{"code":"RATE_LIMIT_EXCEEDED","message":"slow down"}]}"#;
     let silent = r#"{"errors":[]}"#;
@@ -421,14 +393,43 @@ async fn a_refusal_in_words_of_its_own_may_pass() {
         .await
         .unwrap_err();
     insta::assert_snapshot!(told(&error, &registry), @"
-    the registry `registry` failed: slow down
+    the registry `registry` failed: status 429 slow down
     try again; what was sent already is not sent twice
     ");
     let requests = registry.requests();
     let asked = requests
         .iter()
         .filter(|it| it.starts_with("GET") && it.contains("/manifests/"));
-    assert_eq!(asked.count(), 1 + 3, "{requests:?}");
+    assert_eq!(asked.count(), 1 + 9, "{requests:?}");
+}
+
+#[tokio::test]
+async fn an_error_of_the_request_is_final_whatever_its_code() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    push_to(&registry, &image).await.unwrap();
+    registry.take_one_blob_away();
+    let body = r#"{"errors":[{"code":"QUOTA_EXCEEDED","message":"full"}]}"#;
+    for (status, attempts) in [(400, 1), (409, 1), (422, 1), (408, 4), (429, 4), (507, 4)] {
+        let answer = Answer::always(status, body);
+        registry.answer("POST", "/blobs/uploads/", &[answer]);
+        let error = push_to(&registry, &image).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("status {status} full")), "{text}");
+        let sent = registry.requests_that_send();
+        assert_eq!(sent.len(), attempts, "{status}: {sent:?}");
+        registry.behave();
+    }
+}
+
+#[tokio::test]
+async fn a_failed_upload_says_how_long_to_wait() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.answer("PUT", "/blobs/uploads/", &[Answer::Busy("1")]);
+    let began = std::time::Instant::now();
+    push_to(&registry, &image).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    let requests = registry.requests();
+    assert!(!requests.iter().any(|it| it == "HEAD /v2/"), "{requests:?}");
 }
 
 #[tokio::test]
@@ -453,10 +454,10 @@ async fn who_does_not_speak_tls_is_not_asked_again() {
         gives_up_on_nobody: false,
         ..QUICK
     };
-    let patience = Patience::default();
-    let attempts = patient.run(&patience, || None, ask);
+    let patience = super::retry::Patience::default();
+    let attempts = patient.run(&patience, ask);
     let error = attempts.await.map(drop).unwrap_err();
-    assert!(error::is_connect(&error), "{error}");
+    assert!(error.is_connect(), "{error}");
     assert_eq!(asked.get(), 1);
     let repository = Repository {
         registry: "registry.example".to_owned(),
@@ -475,11 +476,11 @@ async fn a_silent_registry_is_asked_twice() {
     let asked = std::cell::Cell::new(0);
     let ask = || {
         asked.set(asked.get() + 1);
-        let never = std::future::pending::<Result<(), OciDistributionError>>();
+        let never = std::future::pending::<Result<(), RequestError>>();
         idle::patiently(idle::Movement::question(), never)
     };
-    let (retry, patience) = (Retry::default(), Patience::default());
-    let error = retry.run(&patience, || None, ask).await.unwrap_err();
+    let (retry, patience) = (Retry::default(), super::retry::Patience::default());
+    let error = retry.run(&patience, ask).await.unwrap_err();
     assert!(error.to_string().contains("nothing moved for 30 s"));
     assert_eq!(asked.get(), 2);
 }
@@ -593,8 +594,8 @@ async fn one_login_for_all_and_none_where_nobody_asks() {
     let (registry, image) = (FakeRegistry::start().await, image());
     registry.require_login("AWS", "hunter2");
     push_to(&registry, &image).await.unwrap();
-    // To pull, and to push; but for no layer of its own.
-    assert_eq!(logins(&registry), 2);
+    // For all questions, and to push.
+    assert_eq!(logins(&registry), 1);
 
     let registry = FakeRegistry::start().await;
     let anonymous = Repository {
@@ -781,7 +782,7 @@ async fn only_what_refers_to_the_image_counts() {
 }
 
 async fn session_fails(repository: &Repository, image: &BuiltImage) -> bool {
-    let session = Session::open(repository, QUICK).await.unwrap();
+    let session = Session::open(repository, Rights::Pull, QUICK).await;
     session.referrers(image.digest()).await.is_err()
 }
 
@@ -876,10 +877,32 @@ async fn a_registry_here_gets_what_is_sent_or_nobody_does() {
 #[tokio::test]
 async fn a_token_that_is_taken_no_longer_is_asked_for_again() {
     let (registry, image) = (FakeRegistry::start().await, image());
-    registry.give_tokens();
+    registry.give_tokens(4);
     // Each is good for a few requests, whatever was said.
     let pushed = push_to(&registry, &image).await.unwrap();
     assert_eq!((pushed.blobs_sent(), registry.blobs()), (3, 3));
+}
+
+#[tokio::test]
+async fn one_login_is_enough() {
+    let (registry, image) = (FakeRegistry::start().await, image_with_statement());
+    registry.give_tokens(1_000);
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!(pushed.attachments(), &AttachOutcome::Attached);
+    let requests = registry.requests();
+    let logins = requests.iter().filter(|it| *it == "GET /token");
+    assert_eq!(logins.count(), 1, "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_registry_here_gets_the_login_or_nobody_does() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.give_tokens(1_000);
+    registry.call_itself("192.0.2.1");
+    let error = push_to(&registry, &image).await.unwrap_err();
+    let text = error.to_string();
+    let expected = "it sends logins to another machine: 192.0.2.1";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[tokio::test]
@@ -946,7 +969,8 @@ async fn a_layer_of_a_base_is_mounted_or_else_sent() {
     };
     assert_eq!((registry.blobs(), uploads(&registry)), (3, 2));
 
-    // It does not say why it starts an upload instead (202), or refuses the repository.
+    // It does not say why it starts an upload instead (202), which is used, or refuses the
+    // repository.
     for refusal in [None, Some(403), Some(404)] {
         let registry = FakeRegistry::start().await;
         origin(&mut image, &registry);
@@ -954,9 +978,15 @@ async fn a_layer_of_a_base_is_mounted_or_else_sent() {
             registry.answer("POST", "/uploads/?mount=", &[Answer::once(status, "")]);
         }
         push_to(&registry, &image).await.unwrap();
+        let sent = registry.requests_that_send();
+        let count = |method: &str| {
+            let uploads = sent.iter().filter(|it| it.contains("/blobs/"));
+            uploads.filter(|it| it.starts_with(method)).count()
+        };
+        let started = if refusal.is_some() { 4 } else { 3 };
         assert_eq!(
-            (registry.blobs(), uploads(&registry)),
-            (3, 3),
+            (registry.blobs(), count("POST"), count("PUT")),
+            (3, started, 3),
             "{refusal:?}"
         );
     }

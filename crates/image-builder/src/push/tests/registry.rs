@@ -16,6 +16,8 @@ use crate::digest::digest as digest_of;
 pub(super) enum Answer {
     /// This status and this body, this often.
     Status(u16, String, Times),
+    /// That it is busy, with this `Retry-After`, once.
+    Busy(&'static str),
     /// The digest of a manifest, from now on.
     Digest(String),
     /// Breaks the connection, once.
@@ -61,8 +63,8 @@ struct State {
     lists_referrers: Option<usize>,
     /// Repository whose layers may be mounted.
     mounts_from: Option<String>,
-    /// How many tokens were given, and how many more requests the last one is good for.
-    tokens: Option<(u32, u32)>,
+    /// How many tokens were given, how many more requests the last one is good for, and a new one.
+    tokens: Option<(u32, u32, u32)>,
     /// In addresses that it sends.
     name: String,
     /// Method, part of the path, and what comes next.
@@ -161,9 +163,9 @@ impl FakeRegistry {
         self.state().login = Some(format!("Basic {encoded}"));
     }
 
-    /// Wants a token, which it gives to everybody and which soon is good for nothing.
-    pub(super) fn give_tokens(&self) {
-        self.state().tokens = Some((0, 0));
+    /// Wants a token, which it gives to everybody and which is good for so many requests.
+    pub(super) fn give_tokens(&self, requests: u32) {
+        self.state().tokens = Some((0, 0, requests));
         self.state().name = format!("http://{}", self.address());
     }
 
@@ -253,6 +255,9 @@ impl State {
                 body: body.into_bytes(),
                 ..Response::new(status, "")
             }),
+            Some(Answer::Busy(told)) => {
+                Some(Response::new(503, &format!("Retry-After: {told}\r\n")))
+            }
             Some(Answer::Digest(digest)) => Some(Response::new(
                 200,
                 &format!("Docker-Content-Digest: {digest}\r\n"),
@@ -267,10 +272,10 @@ impl State {
     }
 
     fn token(&mut self, request: &Request) -> Option<Response> {
-        let (count, left) = self.tokens.as_mut()?;
+        let (count, left, requests) = self.tokens.as_mut()?;
         if request.path == "/token" {
             *count += 1;
-            *left = 4;
+            *left = *requests;
             let body = format!(r#"{{"token":"{count}","expires_in":3600}}"#);
             return Some(Response {
                 body: body.into_bytes(),
