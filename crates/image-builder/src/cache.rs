@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use crate::blob::Blob;
 
 /// Version of the compression method. Must change with the method, which affects the digests.
-const WAY: &str = "3";
+const WAY: &str = "4";
 /// Limits for the cache: number of files, and total size in bytes.
 const MAX_FILES: usize = 32;
 const MAX_BYTES: u64 = 512 << 20;

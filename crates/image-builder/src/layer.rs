@@ -26,9 +26,9 @@ const LEVEL: i32 = 6;
 const MIN_PART: u64 = 512 << 10;
 const MAX_PARTS: u64 = 16;
 /// Largest part, in bytes, of which an archive has as many as it needs. The digest depends on it.
-pub(crate) const MAX_PART: u64 = 4 << 20;
+pub(crate) const MAX_PART: u64 = 1 << 20;
 /// Size of the parts that are in memory at the same time, in bytes.
-const MAX_BUFFER: usize = 8 << 20;
+const MAX_BUFFER: usize = 4 << 20;
 const FOLDER_MODE: u32 = 0o755;
 
 /// Numeric owner of a file. Root by default.
@@ -431,8 +431,8 @@ mod tests {
             (2 * small - 1, 1),
             (3 * small + 1, 2),
             (9 << 20, 16),
-            (64 << 20, 16),
-            ((64 << 20) + 1, 17),
+            (16 << 20, 16),
+            ((16 << 20) + 1, 17),
         ] {
             let mut archive = Hashing::new(Compressing::new(size, Vec::new()));
             let mut content = io::repeat(b'c').take(size);
