@@ -96,7 +96,7 @@ pub struct Shared {
         long,
         help_heading = heading::AWS,
         global = true,
-        value_name = "HOST:PORT",
+        value_name = "HOST[:PORT]",
         env = "DEPLOYER_REGISTRY"
     )]
     pub registry: Option<String>,

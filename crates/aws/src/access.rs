@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use deployment::names::HostPort;
+use deployment::names::{HostPort, RegistryHost};
 use url::Url;
 
 use crate::origin::Found;
@@ -22,7 +22,7 @@ pub struct Access {
     /// Endpoint of all AWS calls, if not AWS's own.
     pub endpoint_url: Option<Url>,
     /// Image registry, if not the one that ECR names.
-    pub registry: Option<HostPort>,
+    pub registry: Option<RegistryHost>,
     /// Address that the check connects to, if not the public one of the service.
     pub connect_to: Option<HostPort>,
     /// HTTP proxy of the check. The URL may contain a password.

@@ -265,6 +265,54 @@ impl From<HostPort> for String {
     }
 }
 
+/// Host of a registry, as in `ghcr.io` or `localhost:5000`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryHost {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port, unless it is that of the protocol.
+    port: Option<u16>,
+}
+
+impl FromStr for RegistryHost {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        // Without a port, Docker takes a name for that of a host if it has a dot.
+        let is_name = text == "localhost" || text.contains('.');
+        let is_plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-');
+        if is_name && text.chars().all(is_plain) {
+            let host = text.to_owned();
+            return Ok(Self { host, port: None });
+        }
+        let address: HostPort = text.parse().map_err(|_| InvalidName {
+            what: "registry",
+            given: text.to_owned(),
+            rule: "HOST or HOST:PORT is expected, as in `ghcr.io` or `localhost:5000`",
+        })?;
+        Ok(address.into())
+    }
+}
+
+impl From<HostPort> for RegistryHost {
+    fn from(HostPort { host, port }: HostPort) -> Self {
+        let port = Some(port);
+        Self { host, port }
+    }
+}
+
+impl fmt::Display for RegistryHost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => {
+                let host = self.host.clone();
+                HostPort { host, port }.fmt(formatter)
+            }
+            None => formatter.write_str(&self.host),
+        }
+    }
+}
+
 /// Content digest of an image manifest: `sha256:` and 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Digest(String);
@@ -490,6 +538,32 @@ mod tests {
         );
         for bad in ["localhost", ":80", "a:0", "a:99999", "http://a:80", "a b:1"] {
             assert!(bad.parse::<HostPort>().is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn registries() {
+        for text in [
+            "ghcr.io",
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1",
+            "[::1]:5000",
+            "reg:1",
+        ] {
+            assert_eq!(text.parse::<RegistryHost>().unwrap().to_string(), text);
+        }
+        for bad in [
+            "",
+            "team",
+            "ghcr.io/team",
+            "https://ghcr.io",
+            "a.b:0",
+            "a.b:",
+            "a.b c",
+            "[::1]",
+        ] {
+            assert!(bad.parse::<RegistryHost>().is_err(), "{bad} was accepted");
         }
     }
 

@@ -240,19 +240,17 @@ async fn destination(
     let world = connection.announced(context.sink).world;
     let name = match push.repository() {
         Some(name) => RepositoryName::new(name),
-        None => {
-            match context.observe(world.as_ref()).await? {
-                Some(stack) => context.repository_of(world.as_ref(), &stack).await?,
-                None => {
-                    return Err(Failure::preflight(format!(
+        None => match context.observe(world.as_ref()).await? {
+            Some(stack) => context.repository_of(world.as_ref(), &stack).await?,
+            None => {
+                return Err(Failure::preflight(format!(
                     "there is no stack {} whose repository could take the image",
                     context.config.stack
                 ))
                 .hint("`deployer up` makes it")
-                .hint("to push elsewhere, name the place: `--registry HOST:PORT --repository NAME`"));
-                }
+                .hint("to push elsewhere, name the place: `--registry HOST --repository NAME`"));
             }
-        }
+        },
     };
     let address = context.address_of(world.as_ref(), &name).await?;
     // Another registry does not accept a login of ECR.

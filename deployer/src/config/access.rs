@@ -6,7 +6,7 @@ use super::{given, usage};
 use crate::cli::Shared;
 use aws::access::{Access, Pace, ProfileSource, is_loopback};
 use deployment::error::{Failure, FailureKind};
-use deployment::names::HostPort;
+use deployment::names::{HostPort, RegistryHost};
 
 /// Region of the emulator. It only looks for load balancers in this one.
 const LOCAL_REGION: &str = "us-east-1";
@@ -29,14 +29,10 @@ pub(super) fn access(
     file_region: Option<String>,
     file_profile: Option<String>,
 ) -> Result<Access, Failure> {
-    let address = |setting: &Option<String>| {
-        given(setting.as_ref())
-            .map(str::parse::<HostPort>)
-            .transpose()
-            .map_err(usage)
-    };
-    let registry = address(&shared.registry)?;
-    let connect_to = address(&shared.connect_to)?;
+    let registry = given(shared.registry.as_ref()).map(str::parse::<RegistryHost>);
+    let registry = registry.transpose().map_err(usage)?;
+    let connect_to = given(shared.connect_to.as_ref()).map(str::parse::<HostPort>);
+    let connect_to = connect_to.transpose().map_err(usage)?;
     let endpoint = given(shared.endpoint_url.as_ref())
         .or(shared.local.then_some(LOCAL_ENDPOINT))
         .map(endpoint)
@@ -75,7 +71,7 @@ pub(super) fn access(
         local: true,
         region: Some(LOCAL_REGION.to_owned()),
         // Docker allows plain HTTP for registries at `localhost`.
-        registry: registry.or_else(|| Some(here("localhost"))),
+        registry: registry.or_else(|| Some(here("localhost").into())),
         connect_to: connect_to.or_else(|| Some(here(host.trim_matches(['[', ']'])))),
         endpoint_url: Some(endpoint),
         pace: Pace::LOCAL,

@@ -388,6 +388,7 @@ fn only_the_registry_of_aws_or_the_emulator_is_logged_in_to() {
     assert!(logs_in(Some("http://[::1]:4566"), Some("127.0.0.1:4566")));
     assert!(logs_in(emulator, Some("localhost:5000")));
     assert!(!logs_in(emulator, Some("registry.example:4566")));
+    assert!(!logs_in(emulator, Some("registry.example")));
     assert!(!logs_in(Some("https://aws.example"), Some("localhost:443")));
     assert!(!logs_in(None, Some("localhost:4566")));
 }
