@@ -7,6 +7,7 @@ mod sources;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::error::{DockerfileError, DockerfileErrors, Problem};
@@ -27,6 +28,8 @@ const SCRATCH: &str = "scratch";
 const MAX_EXPANDED: usize = 1 << 20;
 /// Limit for the nesting of `COPY --from` between stages.
 const MAX_DEPTH: usize = 8;
+/// Limit for the programs that are looked for in the stages.
+const MAX_PROGRAMS: usize = 32;
 /// Default shell for the shell form of `CMD` and `ENTRYPOINT`, unless `SHELL` sets another.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 /// Names of Linux signals, without `SIG`. `RTMIN` and `RTMAX` are checked apart, since they may
@@ -66,7 +69,7 @@ pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile,
         super::CopySource::Context | super::CopySource::Stage(..) => None,
     });
     let compiling = program.map(|(index, path)| {
-        let mut compiling = file.compiling(index);
+        let mut compiling = Compiling::clone(&file.compiling(index));
         compiling.take_from(path);
         compiling
     });
@@ -152,6 +155,11 @@ pub(super) struct File<'a> {
     left: Cell<usize>,
     /// Stages that were evaluated already, by index.
     evaluated: RefCell<BTreeMap<usize, Arc<FinalStage>>>,
+    /// Stages that were read for what they compile, by index, with the package and the program that
+    /// were looked for.
+    compiled: RefCell<BTreeMap<(usize, String, String), Rc<Compiling>>>,
+    /// The same with all notes, for the image's own program.
+    compiling: RefCell<BTreeMap<usize, Rc<Compiling>>>,
     /// Programs that the image takes from stages that compile.
     programs: RefCell<BTreeSet<String>>,
     errors: RefCell<Vec<DockerfileError>>,
@@ -167,6 +175,8 @@ impl<'a> File<'a> {
             stages: Vec::new(),
             left: Cell::new(MAX_EXPANDED),
             evaluated: RefCell::default(),
+            compiled: RefCell::default(),
+            compiling: RefCell::default(),
             programs: RefCell::default(),
             errors: RefCell::default(),
             notes: RefCell::default(),
@@ -406,20 +416,30 @@ impl<'a> File<'a> {
 
     /// Reads the cargo options that a build stage uses. Errors in such a stage are ignored: only
     /// Docker runs it.
-    fn compiling(&self, index: usize) -> Compiling {
+    fn compiling(&self, index: usize) -> Rc<Compiling> {
+        if let Some(known) = self.compiling.borrow().get(&index) {
+            return Rc::clone(known);
+        }
         let (package, program) = (self.request.package, self.request.program);
-        let mut compiling = self.compiling_of(index, package, program);
+        let mut compiling = Compiling::clone(&self.compiling_of(index, package, program));
         for (line, from) in std::mem::take(&mut compiling.copies) {
             if self.is_foreign(&from, index) {
                 compiling.copied_from(line, &from);
             }
         }
         compiling.notes.extend(compiling.sources.notes());
+        let compiling = Rc::new(compiling);
+        let mut known = self.compiling.borrow_mut();
+        known.insert(index, Rc::clone(&compiling));
         compiling
     }
 
     /// Returns whether a stage puts another program than that of the image at this path.
     fn has_other_program(&self, index: usize, path: &str, name: &str) -> bool {
+        // Of many, whatever they are, the first few suffice: each needs another look at the stage.
+        if self.compiled.borrow().len() > MAX_PROGRAMS {
+            return false;
+        }
         // Its package is not known here, and is often called like it.
         let packages = [self.request.package, name];
         packages.iter().any(|package| {
@@ -428,7 +448,11 @@ impl<'a> File<'a> {
         })
     }
 
-    fn compiling_of(&self, index: usize, package: &str, program: &str) -> Compiling {
+    fn compiling_of(&self, index: usize, package: &str, program: &str) -> Rc<Compiling> {
+        let key = (index, package.to_owned(), program.to_owned());
+        if let Some(known) = self.compiled.borrow().get(&key) {
+            return Rc::clone(known);
+        }
         let project = Project {
             package,
             program,
@@ -442,7 +466,7 @@ impl<'a> File<'a> {
             for instruction in &self.stages[index].instructions {
                 let text = instruction.arguments.as_str();
                 // Compared below, so that only variables that this instruction changes are adopted.
-                let known = reader.variables.clone();
+                let before = reader.values_of(instruction);
                 match instruction.keyword.as_str() {
                     "ARG" => reader.argument(text).unwrap_or_default(),
                     "ENV" => reader.env(text).unwrap_or_default(),
@@ -458,13 +482,17 @@ impl<'a> File<'a> {
                     },
                     _ => {}
                 }
-                for (name, value) in &reader.variables {
-                    if known.get(name) != Some(value) {
-                        compiling.set(instruction.line, name, value);
+                for (name, before) in before {
+                    let value = reader.variables.get(&name);
+                    if let Some(value) = value.filter(|value| before.as_ref() != Some(value)) {
+                        compiling.set(instruction.line, &name, value);
                     }
                 }
             }
         }
+        let compiling = Rc::new(compiling);
+        let mut known = self.compiled.borrow_mut();
+        known.insert(key, Rc::clone(&compiling));
         compiling
     }
 
@@ -651,6 +679,17 @@ impl<'a> Reader<'a> {
 
     fn expand(&self, word: &str) -> Result<String, Problem> {
         self.file.expand(word, &|name| self.lookup(name))
+    }
+
+    /// Returns the values of the variables that an `ARG` or `ENV` sets.
+    fn values_of(&self, instruction: &Instruction) -> BTreeMap<String, Option<String>> {
+        if !matches!(instruction.keyword.as_str(), "ARG" | "ENV") {
+            return BTreeMap::new();
+        }
+        let words = words::quoted_words(&instruction.arguments, self.file.escape);
+        let names = words.iter().filter_map(|word| word.split('=').next());
+        let named = names.map(|name| (name.to_owned(), self.variables.get(name).cloned()));
+        named.collect()
     }
 
     /// Returns a variable without a value in a text.

@@ -28,7 +28,7 @@ pub struct CargoBuild {
 }
 
 /// Findings about a stage that runs cargo.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Compiling {
     pub(super) build: CargoBuild,
     pub(super) notes: Vec<Note>,

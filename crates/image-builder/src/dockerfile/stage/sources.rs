@@ -19,7 +19,7 @@ type Parts = Vec<String>;
 type Homes = BTreeMap<Parts, Parts>;
 
 /// Files and folders of a stage, in the order of its instructions.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Sources {
     placed: Vec<Placed>,
     /// Number of those that were there when cargo last compiled the program.
@@ -27,7 +27,7 @@ pub(super) struct Sources {
 }
 
 /// File or folder that an instruction puts into a stage.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Placed {
     line: usize,
     /// Instruction or command, for the note.
