@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::Hint;
 
+/// Limit for the instructions of a Dockerfile.
+pub(super) const MAX_INSTRUCTIONS: usize = 4096;
+
 /// Error in a Dockerfile, or a feature that needs Docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerfileError {
@@ -196,6 +199,9 @@ pub enum Problem {
         /// Path in the stage.
         path: String,
     },
+    /// The file has too many instructions.
+    #[error("the Dockerfile has more than {MAX_INSTRUCTIONS} instructions")]
+    TooManyInstructions,
     /// The nesting of `COPY --from` exceeds the limit.
     #[error("too many stages copy from one another")]
     TooDeep,
@@ -244,6 +250,7 @@ impl Problem {
                 | Self::Unset { .. }
                 | Self::FromRunningStage { .. }
                 | Self::TooDeep
+                | Self::TooManyInstructions
                 // BuildKit also accepts symbolic modes, such as `u+x`.
                 | Self::Mode(_)
         )
@@ -288,6 +295,7 @@ impl Problem {
                 "copy it from this folder or from an image, or build with Docker: `--builder docker`".to_owned()
             }),
             Self::TooDeep => "copy from the first of them".to_owned(),
+            Self::TooManyInstructions => "join some, such as several `ENV`, or build with Docker: `--builder docker`".to_owned(),
             Self::CopyFromVariable(_) => "name the stage".to_owned(),
             Self::SeveralToOne(destination) => format!("write `{destination}/`"),
             Self::Owner(_) => "write `--chown=65532:65532`, or names that the image knows".to_owned(),

@@ -1,6 +1,6 @@
 //! Splits a Dockerfile into instructions: directives, comments, continuation lines and heredocs.
 
-use super::error::{DockerfileError, Problem};
+use super::error::{DockerfileError, MAX_INSTRUCTIONS, Problem};
 use super::words::quoted_words;
 
 /// Instruction on one logical line.
@@ -86,6 +86,10 @@ pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
             heredoc.content = lines.copied().collect();
             instruction.heredocs.push(heredoc);
             position = end + 1;
+        }
+        // Reading takes a time that grows with the square of their number.
+        if instructions.len() == MAX_INSTRUCTIONS {
+            return Err(instruction.error(Problem::TooManyInstructions));
         }
         instructions.push(instruction);
     }

@@ -874,6 +874,7 @@ fn errors() {
         within("HEALTHCHECK --interval=often CMD true"),
         within("SHELL sh"),
         within("VOLUME"),
+        within(&"LABEL a=b\n".repeat(4096)),
         within("EXPOSSE 80"),
         within("ENV A=\"open"),
         within("ENV A=${B/c/d}"),
