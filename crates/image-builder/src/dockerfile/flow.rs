@@ -235,7 +235,7 @@ fn expression(words: &[&str], has_patterns: bool) -> Answer {
 }
 
 /// Returns whether a text fits a pattern of the shell. Only `*` is understood.
-fn matches(pattern: &str, text: &str) -> Answer {
+pub(super) fn matches(pattern: &str, text: &str) -> Answer {
     if !is_known(pattern) || !is_known(text) || pattern.contains(['?', '[', '\\']) {
         return Answer::Unknown;
     }

@@ -1,5 +1,7 @@
 //! Minimal parser for shell scripts, to find `cargo build` in a `RUN`.
 
+use std::collections::BTreeSet;
+
 /// Words that may precede a command and do not affect what it does.
 const PREFIXES: [&str; 5] = ["time", "exec", "env", "command", "nice"];
 
@@ -64,6 +66,8 @@ struct Script {
     cases: usize,
     /// Set in an unfinished `[[ … ]]`, where `&&` belongs to the test.
     is_in_test: bool,
+    /// Names of the functions that are defined. Their commands are found where they are defined.
+    functions: BTreeSet<String>,
     /// Patterns of the branch, where a pattern of `case` may stand.
     patterns: Option<Vec<String>>,
 }
@@ -115,6 +119,10 @@ impl Script {
                     self.patterns = None;
                     Step::End
                 }
+                "function" => {
+                    self.functions.extend(words.nth(1));
+                    continue;
+                }
                 "for" | "select" => {
                     let name = words.nth(1).unwrap_or_default();
                     self.steps.push(Step::For(name));
@@ -145,6 +153,14 @@ impl Script {
             self.steps.push(Step::Command(command));
         }
         true
+    }
+
+    /// Starts the definition of a function, `name()`.
+    fn define(&mut self, name: String) {
+        if self.words.last().is_some_and(|word| word == "function") {
+            self.words.pop();
+        }
+        self.functions.insert(name);
     }
 
     /// Opens a subshell, unless the parenthesis is that of a pattern.
@@ -190,6 +206,12 @@ pub(super) fn steps(script: &str) -> Vec<Step> {
             None if matches!(character, '&' | '|' | '(' | ')') && found.is_in_test => {}
             None if character == '#' && word.is_empty() => {
                 while characters.next_if(|next| *next != '\n').is_some() {}
+                continue;
+            }
+            // Definition of a function.
+            None if character == '(' && !word.is_empty() && characters.peek() == Some(&')') => {
+                characters.next();
+                found.define(std::mem::take(&mut word));
                 continue;
             }
             None if matches!(character, ';' | '&' | '|' | '(' | ')' | '\n') => {
@@ -238,7 +260,17 @@ pub(super) fn steps(script: &str) -> Vec<Step> {
     }
     found.take(&mut word);
     found.end('\n');
-    found.steps
+    let Script {
+        mut steps,
+        functions,
+        ..
+    } = found;
+    let is_function = |command: &Command| {
+        let name = command.words.first();
+        name.is_some_and(|name| functions.contains(name))
+    };
+    steps.retain(|step| !matches!(step, Step::Command(command) if is_function(command)));
+    steps
 }
 
 fn simple(words: impl Iterator<Item = String>) -> Command {

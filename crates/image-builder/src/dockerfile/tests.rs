@@ -774,6 +774,74 @@ fn the_program_is_taken_from_where_cargo_puts_it_alone() {
             "/usr/bin/app",
         ),
         ("RUN cargo install --path .", "/usr/local/cargo/bin/app"),
+        // Another target folder.
+        (
+            "ENV CARGO_TARGET_DIR=/out\nRUN cargo build -r",
+            "/out/release/app",
+        ),
+        (
+            "RUN cargo build -r --target-dir=out",
+            "/src/out/release/app",
+        ),
+        (
+            "RUN export CARGO_TARGET_DIR=/t && cargo build --target x86_64-unknown-linux-musl",
+            "/t/x86_64-unknown-linux-musl/debug/app",
+        ),
+        // Other ways to copy.
+        ("RUN cargo build -r && strip -o /x target/release/app", "/x"),
+        ("RUN cargo build -r && strip target/release/app -o /x", "/x"),
+        (
+            "RUN cargo build -r && install -Dm755 -t /usr/bin target/release/app",
+            "/usr/bin/app",
+        ),
+        (
+            "RUN cargo build -r && cp -vt /x target/release/app 2>/dev/null",
+            "/x/app",
+        ),
+        (
+            "RUN cargo build -r && cp --target-directory=/x target/release/app",
+            "/x/app",
+        ),
+        ("RUN cargo build -r && cp target/release/a* /x/", "/x/app"),
+        ("RUN cargo build -r && mv ./target/release/* /x", "/x/app"),
+        ("RUN cargo build -r && cp -r target/release /x", "/x/app"),
+        (
+            "RUN cargo build -r && cp -r target/release/ /x/",
+            "/x/release/app",
+        ),
+        (
+            "RUN cargo build -r && for p in app tool; do cp target/release/$p /x/$p; done",
+            "/x/app",
+        ),
+        (
+            "RUN cargo build -r && for p in app tool; do cp \"target/release/$p\" /x/; done",
+            "/x/app",
+        ),
+        // Other folders and shells.
+        (
+            "RUN cd api && cargo build -r && cp target/release/app ../x",
+            "/src/x",
+        ),
+        (
+            "RUN (cd api && true) && cargo build -r && cp target/release/app x",
+            "/src/x",
+        ),
+        (
+            "RUN cd a && cd ../b && cargo build -r --target-dir t",
+            "/src/b/t/release/app",
+        ),
+        (
+            "RUN sh -c 'cd /x && cargo build -r && mv target/release/app app'",
+            "/x/app",
+        ),
+        (
+            "RUN [\"/bin/bash\", \"-euxo\", \"pipefail\", \"-c\", \"cargo build -r\"]",
+            "/src/target/release/app",
+        ),
+        (
+            "RUN bash <<EOF\ncargo build -r && cp target/release/app /x\nEOF",
+            "/x",
+        ),
         (
             "RUN cargo build --release --artifact-dir /out -Z unstable-options",
             "/out/app",
@@ -788,6 +856,22 @@ fn the_program_is_taken_from_where_cargo_puts_it_alone() {
         (build, "/srv/web/app"),
         (build, "/src/target/release/other"),
         (build, "/src/target/release"),
+        ("RUN cargo build -r && cp target/release/app /x/", "/x"),
+        ("RUN cargo build -r && cp target/release/b* /x/", "/x/app"),
+        ("RUN cargo build -r && cp assets/* /x/", "/x/app"),
+        (
+            "RUN cargo build -r && cp -r target/release/build /x/",
+            "/x/app",
+        ),
+        (
+            "RUN cargo build -r && strip target/release/app /y/x",
+            "/y/x",
+        ),
+        ("ENV CARGO_TARGET_DIR=/out\nRUN cargo build -r", "/out/app"),
+        (
+            "ARG A='sh -c \"$A\"'\nRUN sh -c '$A'",
+            "/target/release/app",
+        ),
         ("RUN make", "/src/target/release/app"),
         ("RUN cargo test && cp x /out/app", "/out/app"),
         (
@@ -1211,6 +1295,28 @@ fn sources_of_the_stage_alone_are_noted() {
         "FROM rust AS build\nWORKDIR /app\n{after}\nFROM scratch\nCOPY --from=build /app/target/release/app /app{START}"
     );
     assert_eq!(crate::testing::parse(&text).unwrap().notes, []);
+}
+
+#[test]
+fn what_only_reads_is_no_note() {
+    for command in [
+        "for p in a b; do [ -f $p ] || break; done",
+        "ldd x | awk '{print $3}' | sort -u | xargs -I {} cp -v {} /deps",
+        "echo x | tee /etc/y",
+        "sccache -s",
+        "a=(x y); build() { mkdir x; }; build a && function f { build; }; f",
+        "du -sh x | cut -f 1 | tail -n 1",
+    ] {
+        assert_eq!(noted(&format!("RUN {command}")), [""; 0], "{command}");
+    }
+    for command in [
+        "echo x | tee .cargo/config.toml",
+        "xargs make",
+        "build() { make; }; build",
+        "sed -i s/a/b/ src/x.rs",
+    ] {
+        assert_eq!(noted(&format!("RUN {command}")).len(), 1, "{command}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::flow::{Answer, Flow, is_known, test};
+use super::super::flow::{Answer, Flow, is_known, matches, test};
 use super::super::lines::{Heredoc, Instruction};
 use super::super::shell::{Command, Step, steps};
 use super::super::{Note, words};
@@ -40,6 +40,8 @@ pub(super) struct Compiling {
     pub(super) sources: Sources,
     /// Lines of `COPY --from`, with the stage or image.
     pub(super) copies: Vec<(usize, String)>,
+    /// Folders that cargo uses instead of `target`.
+    targets: BTreeSet<String>,
     /// Processor of the target, by Rust's name.
     processor: &'static str,
     /// Set by `RUSTFLAGS`, which cargo prefers to its other variables for flags.
@@ -103,7 +105,7 @@ const OF_THE_CONTAINER_PREFIXES: [&str; 14] = [
 ];
 /// Commands that prepare or move files and cannot change what cargo compiles. Some scripts use them
 /// to write placeholder sources, so that dependencies get a layer of their own.
-const HARMLESS: [&str; 51] = [
+const HARMLESS: [&str; 77] = [
     ":",
     "[",
     "[[",
@@ -112,47 +114,73 @@ const HARMLESS: [&str; 51] = [
     "apk",
     "apt",
     "apt-get",
+    "awk",
+    "basename",
+    "break",
     "cat",
     "cd",
     "chgrp",
     "chmod",
     "chown",
     "command",
+    "continue",
     "cp",
+    "cut",
     "date",
+    "diff",
+    "dirname",
     "dnf",
     "dpkg",
+    "du",
     "echo",
     "exit",
     "export",
     "false",
+    "file",
     "find",
     "getent",
-    "groupadd",
     "grep",
+    "groupadd",
+    "head",
+    "id",
     "install",
     "ldd",
     "ln",
+    "local",
     "ls",
     "microdnf",
     "mkdir",
     "mv",
+    "nproc",
     "printf",
     "pwd",
+    "readlink",
+    "realpath",
+    "return",
     "rm",
     "rustc",
     "set",
+    "sha256sum",
+    "shift",
     "sleep",
+    "sort",
+    "stat",
     "strip",
+    "tail",
+    "tee",
     "test",
     "touch",
+    "tr",
+    "trap",
     "true",
     "type",
     "umask",
     "uname",
+    "uniq",
     "update-ca-certificates",
     "useradd",
     "wait",
+    "wc",
     "which",
     "yum",
 ];
@@ -194,11 +222,25 @@ const VALUES_WITHOUT_EFFECT: [&str; 13] = [
     "--index",
 ];
 
+/// Limit for shells that call one another with `-c`.
+const MAX_SHELLS: usize = 4;
+
 /// `RUN` that is read, and what it is compared with.
 struct Place<'a> {
     line: usize,
     reader: &'a Reader<'a>,
     of: &'a Project<'a>,
+    /// Folder that the script went into, if it is not that of `WORKDIR`.
+    folder: Option<&'a str>,
+}
+
+impl Place<'_> {
+    fn absolute(&self, path: &str) -> String {
+        match self.folder.filter(|_| !path.starts_with('/')) {
+            Some(folder) => self.reader.absolute(&format!("{folder}/{path}")),
+            None => self.reader.absolute(path),
+        }
+    }
 }
 
 /// Variables of a script.
@@ -249,12 +291,8 @@ impl Compiling {
             return true;
         }
         // `cargo install` puts programs into `bin`, below `--root` or cargo's home folder.
-        // A folder for the profile stands between `target` and the program.
-        let (_, of_target) = folders.split_at(folders.len().saturating_sub(3));
-        let is_of_cargo = of_target
-            .split_last()
-            .is_some_and(|(_, it)| it.contains(&"target"))
-            || self.installs && folders.last() == Some(&"bin");
+        let is_of_cargo =
+            self.profile_of(folders).is_some() || self.installs && folders.last() == Some(&"bin");
         self.runs_cargo && *base == program && is_of_cargo
     }
 
@@ -302,8 +340,19 @@ impl Compiling {
             return known.clone();
         }
         let (_, folders) = names.split_last()?;
+        self.profile_of(folders).map(ToOwned::to_owned)
+    }
+
+    /// Returns the folder of the profile, if cargo puts programs into the last of these folders.
+    fn profile_of<'n>(&self, folders: &[&'n str]) -> Option<&'n str> {
         let (last, above) = folders.split_last()?;
-        above.contains(&"target").then(|| (*last).to_owned())
+        let is_target = |folders: &[&str]| {
+            folders.last() == Some(&"target") || self.targets.contains(&folders.join("/"))
+        };
+        // `--target` adds a folder in between.
+        let is_of_cargo =
+            is_target(above) || above.split_last().is_some_and(|(_, it)| is_target(it));
+        is_of_cargo.then_some(*last)
     }
 
     /// Adopts a variable of `ENV` or `ARG`.
@@ -411,20 +460,36 @@ impl Compiling {
         let mut script = script.to_owned();
         if let Some(words) = words::json_array(&script) {
             // The exec form has no shell, but its words suffice to find cargo.
-            script = words.join(" ");
-        } else if script.starts_with("<<") {
+            script = inner_script(&words).map_or_else(|| words.join(" "), ToOwned::to_owned);
+        } else if script.starts_with("<<") || is_shell(&script) && script.contains("<<") {
             let contents = instruction.heredocs.iter();
             script = contents.map(Heredoc::text).collect();
             script = script.replace('\r', "");
         }
-        let at = Place { line, reader, of };
+        let at = Place {
+            line,
+            reader,
+            of,
+            folder: None,
+        };
+        self.script(&at, &script, 0);
+    }
+
+    /// Follows a script. `depth` counts the shells that call one another.
+    fn script(&mut self, at: &Place<'_>, script: &str, depth: usize) {
         let mut flow = Flow::new();
         let mut shell = Shell::default();
-        for step in steps(&script) {
+        // The last one is the current one; a subshell returns to the one before.
+        let mut folders = vec![at.folder.map(ToOwned::to_owned)];
+        for step in steps(script) {
             let Step::Command(command) = step else {
-                flow.enter(&step, &|word| reader.shell_word(word, &shell.own));
+                flow.enter(&step, &|word| at.reader.shell_word(word, &shell.own));
                 if let Step::For(name) = step {
                     shell.own.insert(name, None);
+                } else if step == Step::Open {
+                    folders.push(folders.last().cloned().flatten());
+                } else if step == Step::Close && folders.len() > 1 {
+                    folders.pop();
                 }
                 continue;
             };
@@ -432,12 +497,27 @@ impl Compiling {
             let words: Vec<String> = command
                 .words
                 .iter()
-                .flat_map(|it| split(reader.shell_word(it, &shell.own), it))
+                .flat_map(|it| split(at.reader.shell_word(it, &shell.own), it))
                 .collect();
-            if runs != Answer::No {
-                let is_conditional = runs == Answer::Unknown;
-                let environment = self.variables(&at, &command, is_conditional, &mut shell);
-                self.command(&at, &words, is_conditional, environment);
+            let folder = folders.last().cloned().flatten();
+            let at = Place {
+                folder: folder.as_deref(),
+                ..*at
+            };
+            let inner = inner_script(&words).filter(|_| depth < MAX_SHELLS);
+            match (words.as_slice(), inner) {
+                _ if runs == Answer::No => {}
+                (_, Some(inner)) if runs == Answer::Yes => self.script(&at, inner, depth + 1),
+                ([name, folder], _) if name == "cd" => {
+                    let entered = is_known(folder).then(|| at.absolute(folder));
+                    folders.pop();
+                    folders.push(entered);
+                }
+                _ => {
+                    let is_conditional = runs == Answer::Unknown;
+                    let environment = self.variables(&at, &command, is_conditional, &mut shell);
+                    self.command(&at, &words, is_conditional, environment);
+                }
             }
             let is_assignment = words.is_empty().then_some(Answer::Yes);
             flow.ended(name_of(&words), test(&words).or(is_assignment));
@@ -501,7 +581,7 @@ impl Compiling {
         is_conditional: bool,
         environment: Vec<(String, String)>,
     ) {
-        let Place { line, reader, of } = *at;
+        let Place { line, .. } = *at;
         if let Some(file) = written(words).filter(|file| is_of_cargo(file)) {
             self.note(
                 line,
@@ -515,9 +595,12 @@ impl Compiling {
                 let mut call = Call::parse(&words[1..]);
                 call.environment = environment;
                 call.is_conditional = is_conditional;
-                self.cargo(line, &call, reader, of);
+                self.cargo(at, &call);
             }
-            "cp" | "mv" | "install" | "ln" => self.moved(line, words, reader, of.program),
+            "cp" | "mv" | "install" | "ln" | "strip" => self.moved(at, words),
+            // What they run or show does not matter either.
+            "xargs" if words[1..].iter().any(|word| HARMLESS.contains(&word.as_str())) => {}
+            "sccache" if words.iter().skip(1).all(|word| word.starts_with('-')) => {}
             "rustup" if words.iter().any(|word| word == "default" || word == "override") => {
                 self.toolchain(line, &words.join(" "));
             }
@@ -563,7 +646,8 @@ impl Compiling {
         );
     }
 
-    fn cargo(&mut self, line: usize, call: &Call, reader: &Reader<'_>, of: &Project<'_>) {
+    fn cargo(&mut self, at: &Place<'_>, call: &Call) {
+        let Place { line, of, .. } = *at;
         if let Some(toolchain) = &call.toolchain {
             self.toolchain(line, &format!("cargo {toolchain}"));
         }
@@ -597,10 +681,11 @@ impl Compiling {
         self.runs_cargo = true;
         self.sources.compile();
         self.installs |= installs;
+        self.targets.extend(call.target_folder(at));
         for option in ["--root", "--out-dir", "--artifact-dir"] {
             for folder in call.values(option) {
                 let within = if option == "--root" { "/bin" } else { "" };
-                let path = reader.absolute(&format!("{folder}{within}/{}", of.program));
+                let path = at.absolute(&format!("{folder}{within}/{}", of.program));
                 self.put(&path, None);
             }
         }
@@ -641,31 +726,80 @@ impl Compiling {
     }
 
     /// Tracks the program, and the sources, when a command copies or moves them.
-    fn moved(&mut self, line: usize, words: &[String], reader: &Reader<'_>, program: &str) {
-        let mut paths: Vec<&String> = words[1..]
-            .iter()
-            .filter(|word| !word.starts_with('-'))
-            .collect();
-        let Some(destination) = paths.pop() else {
-            return;
-        };
-        let is_program = |path: &&String| {
-            let base = path.rsplit('/').next().unwrap_or(path);
-            base == program
-                || self
-                    .paths
-                    .contains_key(reader.absolute(path).trim_matches('/'))
-        };
-        if let Some(program) = paths.iter().find(|path| is_program(path)) {
-            let profile = self.profile_folder(&reader.absolute(program));
-            let destination = reader.absolute(destination);
-            let name = program.rsplit('/').next().unwrap_or(program);
-            // The destination may be a file or a folder; recording both covers either case.
-            self.put(&format!("{destination}/{name}"), profile.clone());
-            self.put(&destination, profile);
-        } else if !paths.is_empty() && !words.iter().any(|word| word.contains("target/")) {
-            self.sources.made(line, words, reader);
+    fn moved(&mut self, at: &Place<'_>, words: &[String]) {
+        let is_strip = name_of(words) == "strip";
+        let (mut destination, mut paths) = (None, Vec::new());
+        let mut rest = words[1..].iter();
+        while let Some(word) = rest.next() {
+            let long = word.strip_prefix("--target-directory");
+            let is_short = word.starts_with('-') && !word.starts_with("--");
+            if let Some(joined) = long.and_then(|it| it.strip_prefix('=')) {
+                destination = Some(joined.to_owned());
+            } else if long.is_some() || is_short && word.ends_with(if is_strip { 'o' } else { 't' })
+            {
+                destination = rest.next().cloned();
+            } else if !word.starts_with('-') && !word.contains('>') {
+                paths.push(word);
+            }
         }
+        let is_folder = destination.is_some() && !is_strip;
+        let destination = match destination {
+            Some(destination) => destination,
+            // Without `-o`, the file stays where it is.
+            None if is_strip => return,
+            None => match paths.pop() {
+                Some(last) => last.clone(),
+                None => return,
+            },
+        };
+        let program = at.of.program;
+        let to = at.absolute(&destination);
+        let is_folder = is_folder || to.ends_with('/');
+        // The variable of a loop, which may stand for the program.
+        let to = match to.rsplit_once('/') {
+            Some((folder, name)) if !is_known(name) => format!("{folder}/{program}"),
+            Some(_) | None => to,
+        };
+        let taken = paths
+            .iter()
+            .find_map(|path| self.taken(&at.absolute(path), program));
+        if let Some((names, profile)) = taken {
+            for name in names.iter().filter(|name| !(is_folder && name.is_empty())) {
+                self.put(&format!("{to}/{name}"), profile.clone());
+            }
+        } else if !paths.is_empty() && !words.iter().any(|word| word.contains("target/")) {
+            self.sources
+                .made(at.line, words.join(" "), &to, destination.starts_with('/'));
+        }
+    }
+
+    /// Returns where the program is below the destination when this path is copied: it is a file, or
+    /// one of several. The destination of a file may be a file or a folder.
+    fn taken(&self, path: &str, program: &str) -> Option<(Vec<String>, Option<String>)> {
+        let path = path.trim_end_matches('/');
+        let (folder, name) = path.rsplit_once('/')?;
+        if name == program || self.paths.contains_key(path.trim_matches('/')) {
+            let names = vec![name.to_owned(), String::new()];
+            return Some((names, self.profile_folder(path)));
+        }
+        let may_be = !is_known(name) || matches(name, program) == Answer::Yes;
+        let beside = format!("{folder}/{program}");
+        if may_be && self.has_program_at(&beside, program) {
+            let mut names = vec![program.to_owned()];
+            // Several files can only go into a folder.
+            names.extend((!is_known(name)).then(String::new));
+            return Some((names, self.profile_folder(&beside)));
+        }
+        let within = format!("{path}/{program}");
+        // Other folders below `target`, such as `release/build`, hold no programs.
+        let is_profile = |call: &CargoBuild| call.profile.as_deref() == Some(name);
+        let is_folder = matches!(name, "release" | "debug")
+            || self.calls.iter().any(is_profile)
+            || self.paths.contains_key(within.trim_matches('/'));
+        (is_folder && self.has_program_at(&within, program)).then(|| {
+            let names = vec![program.to_owned(), format!("{name}/{program}")];
+            (names, self.profile_folder(&within))
+        })
     }
 
     fn put(&mut self, path: &str, profile: Option<String>) {
@@ -835,6 +969,19 @@ impl Call {
         !is_excluded && (packages.peek().is_none() || packages.any(is_named))
     }
 
+    /// Returns the folder that cargo uses instead of `target`.
+    fn target_folder(&self, at: &Place<'_>) -> Option<String> {
+        let given = |name: &str| {
+            let own = self.environment.iter().rfind(|(own, _)| own == name);
+            let value = own.map(|(_, value)| value);
+            value.or_else(|| at.reader.variables.get(name)).cloned()
+        };
+        let option = self.values("--target-dir").last().map(ToOwned::to_owned);
+        let folder = option.or_else(|| given("CARGO_TARGET_DIR"));
+        let folder = folder.or_else(|| given("CARGO_BUILD_TARGET_DIR"))?;
+        Some(at.absolute(&folder).trim_matches('/').to_owned())
+    }
+
     fn has(&self, option: &str) -> bool {
         self.options.iter().any(|(name, _)| name == option)
     }
@@ -901,6 +1048,29 @@ fn flags(name: &str, value: &str) -> Vec<String> {
     flags
 }
 
+/// Returns whether a command starts with a shell.
+fn is_shell(command: &str) -> bool {
+    let name = command.split_whitespace().next().unwrap_or_default();
+    let name = name.rsplit('/').next().unwrap_or(name);
+    matches!(name, "ash" | "bash" | "dash" | "sh" | "zsh")
+}
+
+/// Returns the script of a shell that is called with `-c`.
+fn inner_script(words: &[String]) -> Option<&str> {
+    let (shell, rest) = words.split_first()?;
+    let mut before = "";
+    // `-o` takes a value, as in `-euo pipefail -c`.
+    let mut options = rest.iter().take_while(|word| {
+        let is_value = before.ends_with('o');
+        before = word.as_str();
+        is_value || word.starts_with(['-', '+'])
+    });
+    let is_script = |word: &String| !word.starts_with("--") && word.ends_with('c');
+    let position = options.position(is_script)?;
+    let script = rest.get(position + 1).filter(|_| is_shell(shell));
+    script.map(String::as_str)
+}
+
 /// Returns the name of a command, without its folder; empty without a command.
 fn name_of(words: &[String]) -> &str {
     let name = words.first().map_or("", String::as_str);
@@ -909,6 +1079,10 @@ fn name_of(words: &[String]) -> &str {
 
 /// Returns the file that a command's output is written to.
 fn written(words: &[String]) -> Option<&str> {
+    if name_of(words) == "tee" {
+        let mut files = words.iter().skip(1).filter(|word| !word.starts_with('-'));
+        return files.next().map(String::as_str);
+    }
     let mut words = words.iter().skip_while(|word| !word.starts_with('>'));
     let file = words.next()?.trim_start_matches('>');
     if file.is_empty() {

@@ -149,14 +149,13 @@ impl Sources {
     }
 
     /// Adds a file that a command puts somewhere.
-    pub(super) fn made(&mut self, line: usize, words: &[String], reader: &Reader<'_>) {
-        let destination = words.last().map(String::as_str).unwrap_or_default();
+    pub(super) fn made(&mut self, line: usize, text: String, to: &str, is_absolute: bool) {
         self.placed.push(Placed {
             line,
-            text: words.join(" "),
+            text,
             from: None,
-            to: Some(parts(&reader.absolute(destination))),
-            is_absolute: destination.starts_with('/'),
+            to: Some(parts(to)),
+            is_absolute,
         });
     }
 
