@@ -43,6 +43,11 @@ impl CancellationToken {
     pub fn cancel(&self) -> bool {
         // Unlike `send`, this sets the value even if nobody has subscribed yet.
         self.cancelled.send_replace(true);
+        self.is_guarded()
+    }
+
+    /// Returns whether a guard is held.
+    pub fn is_guarded(&self) -> bool {
         self.guards.load(Ordering::Relaxed) > 0
     }
 

@@ -69,9 +69,10 @@ fn run_command() -> ExitCode {
     let cli = Arc::new(Cli::parse());
     diagnostics::start();
     let (output, color) = (cli.shared.output, cli.shared.color);
-    let (on_interrupt, is_log_stream) = {
+    let (on_interrupt, continues, is_log_stream) = {
         let command = cli.command.get();
-        (command.on_interrupt(), command.is_log_stream())
+        let on_interrupt = command.on_interrupt();
+        (on_interrupt, command.continues(), command.is_log_stream())
     };
     let reporter = if is_log_stream {
         // A log stream has standard output to itself, and no journal: it runs until it is
@@ -86,7 +87,8 @@ fn run_command() -> ExitCode {
         // `execute` takes the other clone along to its thread.
         let events = sink.clone();
         let work = move |token| async move { execute(&cli, &events, &token).await };
-        let result = runtime.block_on(signals::interruptible(on_interrupt, &sink, work));
+        let work = signals::interruptible(on_interrupt, continues, &sink, work);
+        let result = runtime.block_on(work);
         // Dropping the runtime would wait for blocking calls: one that hangs would keep the program
         // running.
         runtime.shutdown_background();
@@ -96,9 +98,11 @@ fn run_command() -> ExitCode {
         Ok(exit_code) => ExitCode::from(exit_code),
         Err(failure) => {
             let exit_code = failure.kind.exit_code();
-            // Ctrl-C is the normal end of a log stream, and therefore no failure to report. Neither
-            // is a version that is held: an event has told of it.
-            let is_end_of_log = is_log_stream && failure.kind == FailureKind::Interrupted;
+            // Ctrl-C is the normal end of a log stream, and therefore no failure to report, unless
+            // something is left behind. Neither is a version that is held: an event has told of it.
+            let is_end_of_log = is_log_stream
+                && failure.kind == FailureKind::Interrupted
+                && failure.hints.is_empty();
             if !is_end_of_log && failure.kind != FailureKind::Held {
                 sink.send(&Event::Failed { exit_code, failure });
             }

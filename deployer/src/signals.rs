@@ -8,12 +8,47 @@ use crate::guard;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Sink;
 
+/// What goes on in AWS without the program, once it has started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Continues {
+    /// Nothing: the command only reads, or works on this machine.
+    Nothing,
+    /// A change set, which changes nothing.
+    ChangeSet,
+    /// A task that runs a command.
+    Task,
+    /// An operation on the stack.
+    Operation,
+}
+
+impl Continues {
+    /// Returns what an interrupt leaves behind. `is_guarded` says whether something was started.
+    const fn hint(self, is_guarded: bool) -> Option<&'static str> {
+        match (self, is_guarded) {
+            (Self::Nothing, _) | (Self::ChangeSet | Self::Task, false) => None,
+            (Self::ChangeSet, true) => Some(
+                "nothing is changed; a change set of this run may be left at the stack, and does no harm",
+            ),
+            (Self::Task, true) => Some(
+                "the command may still run, until it ends by itself or `aws ecs stop-task` ends its task",
+            ),
+            (Self::Operation, false) => Some(
+                "nothing has to be undone; an operation in progress on the stack continues, and `status` with the same options shows it",
+            ),
+            (Self::Operation, true) => Some(
+                "the operation on the stack continues: run the same command again to resume, or `status` with the same options to see it",
+            ),
+        }
+    }
+}
+
 /// Runs `work` until it ends or is interrupted.
 ///
 /// The first Ctrl-C or SIGTERM starts a graceful shutdown if there is anything to undo. A second
 /// one, or SIGHUP, ends the program immediately. Either way, the failure names what is left behind.
 pub(crate) async fn interruptible<T, Work>(
     on_interrupt: OnInterrupt,
+    continues: Continues,
     sink: &Sink,
     work: impl FnOnce(CancellationToken) -> Work + Send + 'static,
 ) -> Result<T, Failure>
@@ -39,27 +74,26 @@ where
         }
     };
     let cancellation = CancellationToken::default();
+    let interrupted = |is_guarded| Failure::interrupted().maybe_hint(continues.hint(is_guarded));
     let signalled = async {
-        for first in [true, false] {
+        let mut is_first = true;
+        loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            // No guard is held, so there is nothing to clean up.
-            if !cancellation.cancel() {
-                return Failure::interrupted()
-                    .hint("nothing has to be undone; an operation in progress on the stack continues, and `status` with the same options shows it");
+            // Without a guard, there is nothing to clean up.
+            let is_guarded = cancellation.cancel();
+            if !is_guarded || !is_first || on_interrupt == OnInterrupt::Detach {
+                return interrupted(is_guarded);
             }
-            if !first || on_interrupt == OnInterrupt::Detach {
-                return interrupted();
-            }
+            is_first = false;
             sink.note("interrupted: cancelling; press Ctrl-C again to exit at once");
         }
-        interrupted()
     };
     let cancelled = async {
         tokio::select! {
-            _ = hung_up => interrupted(),
+            _ = hung_up => interrupted(cancellation.is_guarded()),
             failure = signalled => failure,
         }
     };
@@ -81,10 +115,6 @@ fn ignores_hangup(status: &str) -> bool {
         .find_map(|line| line.strip_prefix("SigIgn:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .is_some_and(|mask| mask & 1 == 1)
-}
-
-fn interrupted() -> Failure {
-    Failure::interrupted().hint("the operation on the stack continues: run the same command again to resume, or `status` with the same options to see it")
 }
 
 #[cfg(test)]

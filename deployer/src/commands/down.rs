@@ -3,6 +3,7 @@
 use super::{Done, Execute};
 use crate::config::Overrides;
 use crate::pollers::LogReader;
+use crate::signals::Continues;
 use async_trait::async_trait;
 use clap::Args;
 use std::time::{Duration, Instant};
@@ -57,6 +58,10 @@ impl Execute for Down {
             retain: self.retain.clone(),
             ..Overrides::default()
         }
+    }
+
+    fn continues(&self) -> Continues {
+        Continues::Operation
     }
 
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {

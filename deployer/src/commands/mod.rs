@@ -29,6 +29,7 @@ use crate::cli::{OnInterrupt, Shared};
 use crate::config::{self, Config, Overrides};
 use crate::context::Context;
 use crate::pollers::LogReader;
+use crate::signals::Continues;
 use deployment::error::Failure;
 pub(crate) use image::verify::Verification;
 use image_builder::inspect::Inspection;
@@ -171,6 +172,11 @@ pub(crate) trait Execute {
         OnInterrupt::Cancel
     }
 
+    /// Returns what an interrupt may leave running.
+    fn continues(&self) -> Continues {
+        Continues::Nothing
+    }
+
     /// Returns whether the command is a stream of log lines, which Ctrl-C ends as intended.
     fn is_log_stream(&self) -> bool {
         false
@@ -267,11 +273,57 @@ pub(crate) enum CommandResult {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
+
+    use crate::signals::Continues;
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_interrupt_leaves_nothing_that_the_command_does_not_start() {
+        for (expected, commands) in [
+            (
+                Continues::Operation,
+                &[
+                    "up",
+                    "rollback",
+                    "continue",
+                    "promote a --to b",
+                    "down",
+                    "reviewer grant",
+                    "reviewer revoke",
+                ][..],
+            ),
+            (Continues::ChangeSet, &["plan"]),
+            (Continues::Task, &["run true"]),
+            (
+                Continues::Nothing,
+                &[
+                    "init",
+                    "image build",
+                    "image push",
+                    "image inspect",
+                    "image verify",
+                    "status --watch",
+                    "logs --follow",
+                    "history",
+                    "url",
+                    "doctor",
+                    "policy",
+                    "template",
+                    "cost",
+                ],
+            ),
+        ] {
+            for line in commands {
+                let words = ["deployer"].into_iter().chain(line.split(' '));
+                let cli = super::Cli::try_parse_from(words).unwrap();
+                assert_eq!(cli.command.get().continues(), expected, "{line}");
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{CommandResult, Done, Execute};
 use crate::cli::ServiceOptions;
 use crate::config::Overrides;
 use crate::pollers::LogReader;
+use crate::signals::Continues;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -65,6 +66,10 @@ impl Execute for Args {
             no_wait: self.no_wait,
             ..Overrides::default()
         }
+    }
+
+    fn continues(&self) -> Continues {
+        Continues::ChangeSet
     }
 
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {

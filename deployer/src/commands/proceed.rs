@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::deploy::Deployer;
 use crate::host::{Host, LocalHost};
 use crate::pollers::LogReader;
+use crate::signals::Continues;
 use deployment::error::Failure;
 
 #[cfg(test)]
@@ -40,6 +41,10 @@ impl Execute for Continue {
 
     fn on_interrupt(&self) -> OnInterrupt {
         self.deploy.on_interrupt
+    }
+
+    fn continues(&self) -> Continues {
+        Continues::Operation
     }
 
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {

@@ -11,6 +11,7 @@ use crate::deploy::Deployer;
 use crate::explain::in_environment;
 use crate::host::{Host, LocalHost};
 use crate::pollers::LogReader;
+use crate::signals::Continues;
 use deployment::error::{Failure, FailureKind};
 use deployment::names::{Digest, ImageUri, StackId};
 use deployment::stack::before::{BeforeUp, before_up};
@@ -90,6 +91,10 @@ impl Execute for Promote {
 
     fn on_interrupt(&self) -> OnInterrupt {
         self.deploy.on_interrupt
+    }
+
+    fn continues(&self) -> Continues {
+        Continues::Operation
     }
 
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {

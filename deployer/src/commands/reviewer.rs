@@ -12,6 +12,7 @@ pub use shown::{Access, Given, Reviewing};
 
 use super::{CommandResult, Done, Execute};
 use crate::pollers::LogReader;
+use crate::signals::Continues;
 use async_trait::async_trait;
 use clap::{Args, Subcommand};
 use std::collections::BTreeMap;
@@ -94,6 +95,10 @@ impl Execute for Reviewer {
             agreed: true,
             ..Overrides::default()
         }
+    }
+
+    fn continues(&self) -> Continues {
+        Continues::Operation
     }
 
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {

@@ -9,6 +9,7 @@ use super::{Done, Execute};
 use crate::cli::{DeployOptions, OnInterrupt};
 use crate::config::Overrides;
 use crate::pollers::LogReader;
+use crate::signals::Continues;
 use async_trait::async_trait;
 use clap::Args;
 use std::collections::BTreeMap;
@@ -59,6 +60,10 @@ impl Execute for Rollback {
 
     fn on_interrupt(&self) -> OnInterrupt {
         self.deploy.on_interrupt
+    }
+
+    fn continues(&self) -> Continues {
+        Continues::Operation
     }
 
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {

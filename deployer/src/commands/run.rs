@@ -11,6 +11,7 @@ use super::{Done, Execute};
 use crate::context::{Context, Running, connect};
 use crate::poll::{self, Outcome, Poller, Terms};
 use crate::pollers::{LogEnd, LogPoller, LogReader};
+use crate::signals::Continues;
 use aws::remote::{OneOff, OneOffNetwork, Remote, TaskState, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::{ClusterName, RequestToken};
@@ -43,6 +44,10 @@ impl Execute for Run {
 
     fn shows_output(&self) -> bool {
         true
+    }
+
+    fn continues(&self) -> Continues {
+        Continues::Task
     }
 
     async fn execute(
@@ -201,6 +206,11 @@ impl CommandTask<'_> {
         // A second cancellation must not leave the task running.
         let context = self.context.uncancellable();
         self.is_stopping = true;
+        let (id, cluster) = (&self.id, self.cluster);
+        // A second Ctrl-C ends the program here, and says no more than that the task may run.
+        context
+            .sink
+            .note(format!("stopping task {id} of {cluster}"));
         let stopped = match self.world.stop_task(self.cluster, &self.id).await {
             Ok(()) => self.follow(context, STOP_LIMIT).await,
             Err(error) => Err(context.remote_failure_under_way(&error)),

@@ -15,6 +15,7 @@ use super::{Done, Execute};
 use crate::cli::{DeployOptions, OnInterrupt, ServiceOptions};
 use crate::config::Overrides;
 use crate::pollers::LogReader;
+use crate::signals::Continues;
 use async_trait::async_trait;
 use clap::Args;
 use std::path::PathBuf;
@@ -118,6 +119,10 @@ impl Execute for Up {
 
     fn on_interrupt(&self) -> OnInterrupt {
         self.deploy.on_interrupt
+    }
+
+    fn continues(&self) -> Continues {
+        Continues::Operation
     }
 
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {

@@ -112,6 +112,7 @@ async fn an_interrupt_stops_the_task() {
     insta::assert_snapshot!(running(host).await, @r#"
     > RunTask arn:task-definition/clock:2 ["migrate", "--all"]
     ^C
+    stopping task 0123456789abcdef of clock-cluster
     > StopTask 0123456789abcdef
     the task was stopped
     error: interrupted
@@ -125,6 +126,7 @@ async fn so_does_a_timeout() {
     let host = FakeHost::new(forever).with(|config| config.timeout = Duration::from_mins(1));
     insta::assert_snapshot!(running(host).await, @r#"
     > RunTask arn:task-definition/clock:2 ["migrate", "--all"]
+    stopping task 0123456789abcdef of clock-cluster
     > StopTask 0123456789abcdef
     warning: the task may still run: `aws ecs stop-task --cluster clock-cluster --task 0123456789abcdef`
     error: the command did not end within 60 s
@@ -143,6 +145,7 @@ async fn and_output_that_nobody_takes() {
     ]);
     insta::assert_snapshot!(running_into(FakeHost::new(world), true).await, @r#"
     > RunTask arn:task-definition/clock:2 ["migrate", "--all"]
+    stopping task 0123456789abcdef of clock-cluster
     > StopTask 0123456789abcdef
     the task was stopped
     error: cannot write to standard output
@@ -160,6 +163,7 @@ async fn a_task_that_cannot_be_stopped_is_named() {
     insta::assert_snapshot!(running(host).await, @r#"
     > RunTask arn:task-definition/clock:2 ["migrate", "--all"]
     ^C
+    stopping task 0123456789abcdef of clock-cluster
     > StopTask 0123456789abcdef (refused)
     warning: the task may still run (StopTask: the security token included in the request is expired (ExpiredToken)): `aws ecs stop-task --cluster clock-cluster --task 0123456789abcdef`
     error: interrupted
