@@ -8,4 +8,5 @@
 )]
 
 pub mod documents;
+pub mod programs;
 pub mod schema;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_support::programs;
 
 use super::{project, run};
 
@@ -375,7 +376,7 @@ fn elsewhere(tiny: &Tiny, image: &str) {
         .args([&clone, &home]));
     run(Command::new("chmod").arg("755").arg(tiny.folder.path()));
     let program = tools.join("deployer");
-    fs::copy(env!("CARGO_BIN_EXE_deployer"), &program).expect("a copy");
+    programs::copy(Path::new(env!("CARGO_BIN_EXE_deployer")), &program);
     let rust = tiny.folder.path().join("rust");
     fs::create_dir(&rust).expect("a folder");
     // The toolchain may be in a folder that only its owner can enter, so it is mounted elsewhere, for this process alone.

@@ -207,7 +207,6 @@ fn what_is_missing_and_the_command_that_installs_it() {
 
 /// Stands in for rustc and cargo of another machine: the one knows a target, the other `makes` a program of these bytes.
 fn stand_ins(folder: &Path, program: &[u8]) -> Surroundings {
-    use std::os::unix::fs::PermissionsExt as _;
     let target = "sysroot/lib/rustlib/aarch64-unknown-linux-musl/lib";
     fs::create_dir_all(folder.join(target)).unwrap();
     fs::write(folder.join("made"), program).unwrap();
@@ -228,9 +227,7 @@ fn stand_ins(folder: &Path, program: &[u8]) -> Surroundings {
         ("cargo-zigbuild", "#!/bin/sh\n".to_owned()),
     ];
     for (name, text) in scripts {
-        let path = folder.join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        test_support::programs::write(&folder.join(name), &text);
     }
     Surroundings {
         cargo: folder.join("cargo").into(),
