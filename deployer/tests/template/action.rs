@@ -19,8 +19,23 @@ cat >"$XDG_STATE_HOME/deployer/clock/1-up-1.jsonl" <<'END'
 {"time":"2026-11-22T10:04:06.120Z","event":"image_packed","digest":"sha256:0123","bytes":7}
 {"time":"2026-11-22T10:04:07.120Z","event":"checked","check":{"kind":"clock","verdict":"skewed","cause":"2 s\nahead"}}
 END
+case "$1" in
+image) exit 11 ;;
+wait) trap 'exit 130' TERM; touch "$RUNNER_TEMP/waiting"; while :; do sleep 0.05; done ;;
+promote)
+    journal="$XDG_STATE_HOME/deployer/clock/1-up-1.jsonl"
+    cat >"$journal" <<'END'
+{"event":"started","command":"promote"}
+{"event":"identified"}
+{"event":"check_chosen","kind":"clock","url":"http://source.example/now"}
+{"event":"checked","check":{"kind":"clock","verdict":"ok"}}
+END
+    [ "$2" = --yes ] || exit 3
+    echo '{"event":"identified"}' >>"$journal"
+    ;;
+esac
 # A line that is cut off, in the middle of a letter.
-[ "$1" = up ] || { printf '{"time":"2026-11-22T10:04:08.120Z","event":"warned","message":"\303' >>"$XDG_STATE_HOME/deployer/clock/1-up-1.jsonl"; exit 6; }
+[ "$1" = up ] || [ "$1" = promote ] || { printf '{"time":"2026-11-22T10:04:08.120Z","event":"warned","message":"\303' >>"$XDG_STATE_HOME/deployer/clock/1-up-1.jsonl"; exit 6; }
 echo '{"time":"2026-11-22T10:04:08.120Z","event":"succeeded","summary":{"url":"http://a.example/now","image":"a.example/clock@sha256:4567","check":{"kind":"clock","verdict":"ok"}}}' >>"$XDG_STATE_HOME/deployer/clock/1-up-1.jsonl"
 "#;
 
@@ -150,7 +165,7 @@ fn a_release_is_installed_run_and_reported() {
     assert!(up.status.success(), "{up:?}");
     assert_eq!(
         text(&up.stdout),
-        "<up><--stack><a $(touch stack)><--strategy><canary><--parameter><Note=a `touch argument` b><--yes>"
+        "<up><--stack=a $(touch stack)><--strategy=canary><--parameter><Note=a `touch argument` b><--yes>"
     );
     assert!(!runner.path().join("stack").exists() && !runner.path().join("argument").exists());
     let expected = "url=http://a.example/now\ndigest=sha256:4567\nverdict=ok\nexit-code=0\n";
@@ -161,6 +176,55 @@ fn a_release_is_installed_run_and_reported() {
     assert_eq!(failed.status.code(), Some(6));
     let expected = format!("{expected}url=\ndigest=sha256:0123\nverdict=skewed\nexit-code=6\n");
     assert_eq!(runner.read("output"), expected);
+}
+
+/// An output that is not known is empty, and the exit code is the command's own.
+#[test]
+fn outputs_of_commands_that_end_early() {
+    let runner = Runner::new();
+    assert!(runner.install().status.success());
+    let outputs = |inputs: &[(&str, &str)]| {
+        std::fs::write(runner.path().join("output"), "").unwrap();
+        let ended = runner.action("run", inputs);
+        assert_eq!(text(&ended.stderr), "", "{inputs:?}");
+        (
+            ended.status.code(),
+            text(&ended.stdout).to_owned(),
+            runner.read("output"),
+        )
+    };
+    let empty = |code: i32| format!("url=\ndigest=\nverdict=\nexit-code={code}\n");
+    // What is known of the environment that the image comes from is not the result.
+    let (code, _, output) = outputs(&[("COMMAND", "promote")]);
+    assert_eq!((code, output), (Some(3), empty(3)));
+    let promote = [("COMMAND", "promote"), ("ARGUMENTS", "--yes")];
+    let (code, _, output) = outputs(&promote);
+    assert_eq!(code, Some(0));
+    assert!(output.starts_with("url=http://a.example/now\ndigest=sha256:4567\nverdict=ok\n"));
+    // Words of a command, and a value that looks like an option.
+    let (code, said, _) = outputs(&[("COMMAND", "image verify"), ("STACK", "--help")]);
+    assert_eq!(
+        (code, &*said),
+        (Some(11), "<image><verify><--stack=--help>")
+    );
+    // A program that does not exist.
+    let nothing = runner.action("run", &[("PROGRAM", "/no-such-program")]);
+    assert_eq!(nothing.status.code(), Some(127));
+    assert!(runner.read("output").ends_with(&empty(127)));
+}
+
+#[test]
+fn a_cancelled_job_cancels_the_deployer() {
+    let runner = Runner::new();
+    assert!(runner.install().status.success());
+    let script = crate::root().join("scripts/action");
+    let run = "\"$0\" run & action=$!
+        while [ ! -e temp/waiting ]; do sleep 0.05; done
+        kill -TERM $action; wait $action";
+    let script = script.to_str().unwrap();
+    let cancelled = runner.run("bash", &["-c", run, script], &[("COMMAND", "wait")]);
+    assert_eq!(cancelled.status.code(), Some(130), "{cancelled:?}");
+    assert!(runner.read("output").ends_with("exit-code=130\n"));
 }
 
 #[test]
