@@ -570,6 +570,9 @@ fn given(setting: Option<&String>) -> Option<&str> {
     setting.map(String::as_str).filter(|text| !text.is_empty())
 }
 
+/// Usual names of the file that defines the image: Docker's, then podman's.
+pub(crate) const DOCKERFILES: [&str; 2] = ["Dockerfile", "Containerfile"];
+
 /// Resolves the settings of the image. The Dockerfile is read later.
 fn image(
     file: ImageFile,
@@ -577,9 +580,10 @@ fn image(
     architecture: Architecture,
     root: &Path,
 ) -> Result<ImageSettings, Failure> {
-    let dockerfile = file
-        .dockerfile
-        .unwrap_or_else(|| PathBuf::from("Dockerfile"));
+    let dockerfile = file.dockerfile.unwrap_or_else(|| {
+        let existing = DOCKERFILES.iter().find(|name| root.join(name).exists());
+        PathBuf::from(existing.unwrap_or(&DOCKERFILES[0]))
+    });
     let args = file.args.into_iter();
     let settings = ImageSettings {
         binary: file.binary,

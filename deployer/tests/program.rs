@@ -7,12 +7,12 @@
 )]
 
 use std::fs::File;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use test_support::programs;
 
 /// The program in a folder without a configuration, and without what this machine says about AWS and colours.
 fn program(folder: &TempDir, arguments: &[&str]) -> Command {
@@ -244,8 +244,7 @@ fn curious() -> TempDir {
             "#!/bin/sh\nenv >> '{}/seen-by-{name}'\nexit 1\n",
             folder.path().display()
         );
-        let path = write(&format!("bin/{name}"), &script);
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("mine");
+        programs::write(&folder.path().join("bin").join(name), &script);
     }
     folder
 }
@@ -451,10 +450,7 @@ fn build_beside(clients: &[String], dockerfile: &str, builder: &str, cargo: &str
     let mut path = std::env::var("PATH").expect("a PATH");
     for (number, client) in clients.iter().enumerate().rev() {
         let bin = folder.path().join(number.to_string());
-        std::fs::create_dir(&bin).expect("a writable folder");
-        let script = bin.join("docker");
-        std::fs::write(&script, client).expect("a writable file");
-        std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("mine");
+        programs::write(&bin.join("docker"), client);
         path = format!("{}:{path}", bin.display());
     }
     let mut command = program(&folder, &["image", "build", "--builder", builder]);
@@ -462,6 +458,60 @@ fn build_beside(clients: &[String], dockerfile: &str, builder: &str, cargo: &str
     let output = run(command.env("PATH", path).env("CARGO", cargo));
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     text(&output.stdout) + &text(&output.stderr)
+}
+
+/// A program that is ready in the folder: none for any processor, so that it is refused at the end.
+fn build_of_program(dockerfile: &str, settings: &str) -> (Option<i32>, String) {
+    let folder = folder_with(&[
+        ("deployer.toml", settings),
+        ("Dockerfile", dockerfile),
+        ("ready", "no program\n"),
+    ]);
+    programs::write(&folder.path().join("bin/docker"), &docker("20.10.24"));
+    let path = std::env::var("PATH").expect("a PATH");
+    let path = format!("{}:{path}", folder.path().join("bin").display());
+    let mut command = program(&folder, &["image", "build", "--program", "ready"]);
+    command.args(["--architecture", "X86_64"]);
+    let output = run(command.env("PATH", path));
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(!said.contains("it builds"), "{said}");
+    (output.status.code(), said)
+}
+
+#[test]
+fn why_a_program_that_is_ready_cannot_be_packed() {
+    let plain = "stack = \"clock\"\n";
+    // Only the engine has the base image.
+    let (code, said) = build_of_program(
+        "FROM localhost:1/own:1\nCOPY ready /\nCMD [\"/ready\"]\n",
+        plain,
+    );
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("cannot fetch the image"), "{said}");
+    assert!(
+        said.contains("has `localhost:1/own:1`, and the native builder takes it from a registry only: push it to one, or leave out `--program`"),
+        "{said}"
+    );
+    // Only Docker runs commands.
+    let (code, said) = build_of_program(
+        "FROM localhost:1/own:1\nRUN true\nCOPY ready /\nCMD [\"/ready\"]\n",
+        plain,
+    );
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("line 2: `RUN` in the final stage"), "{said}");
+    assert!(said.contains("or leave out `--program`"), "{said}");
+    // Nothing is built at all; no registry is asked.
+    let uri = "stack = \"clock\"\n[image]\nuri = \"localhost:1/app:1\"\n";
+    let (code, said) = build_of_program("FROM scratch\n", uri);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("`uri` under `[image]` names one that exists"),
+        "{said}"
+    );
+    let by_docker = "stack = \"clock\"\n[image]\nbuilder = \"docker\"\n";
+    let (code, said) = build_of_program("FROM scratch\n", by_docker);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("Docker compiles by itself"), "{said}");
 }
 
 fn build_beside_docker(dockerfile: &str, builder: &str, cargo: &str) -> String {
@@ -494,6 +544,8 @@ fn a_base_image_that_only_the_engine_has_is_built_on_by_it() {
         let said = build_beside_docker(&file(base), builder, "cargo");
         assert!(said.contains("cannot fetch the image"), "{said}");
         assert!(!said.contains("it builds"), "{said}");
+        let is_there = said.contains("push it to one, or use `--builder docker`");
+        assert_eq!(is_there, base == "own:1", "{said}");
     }
 }
 
@@ -525,6 +577,66 @@ fn without_a_toolchain_docker_builds_or_the_message_says_so() {
 }
 
 #[test]
+fn a_submodule_that_is_not_checked_out_is_named() {
+    let folder = folder_with(&[
+        ("deployer.toml", "stack = \"clock\"\n"),
+        (".git", "gitdir: elsewhere\n"),
+        (
+            ".gitmodules",
+            "[submodule \"pages\"]\n\tpath = vendor/pages\n\turl = ../pages.git\n",
+        ),
+        (
+            "src/main.rs",
+            "fn main() { print!(include_str!(\"../vendor/pages/a.html\")) }\n",
+        ),
+    ]);
+    std::fs::create_dir_all(folder.path().join("vendor/pages")).expect("a writable folder");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("a writable file");
+    };
+    let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+    let depends = format!("{manifest}[dependencies]\npages = {{ path = \"vendor/pages\" }}\n");
+    let file = |copy: &str| {
+        format!(
+            "FROM rust AS build\nRUN cargo build --release\nFROM scratch\n\
+             COPY --from=build /target/release/app /app\n{copy}CMD [\"/app\"]\n"
+        )
+    };
+    let said = |arguments: &[&str]| {
+        let mut command = program(&folder, arguments);
+        for name in ["CARGO", "CARGO_TARGET_DIR", "RUSTFLAGS"] {
+            command.env_remove(name);
+        }
+        let output = run(&mut command);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    let named = "`vendor/pages` is a git submodule that is not checked out: run `git submodule update --init --recursive`";
+    let build = ["image", "build", "--builder", "native"].as_slice();
+    // cargo needs it; the compiler does; the Dockerfile does.
+    for (manifest, copy, commands) in [
+        (
+            &*depends,
+            "",
+            [build, &["init", "--config", "new.toml"]].as_slice(),
+        ),
+        (manifest, "", &[build]),
+        (manifest, "COPY vendor/pages/a.html /\n", &[build]),
+        (manifest, "COPY vendor/pages /pages\n", &[build]),
+    ] {
+        write("Cargo.toml", manifest);
+        write("Dockerfile", &file(copy));
+        for arguments in commands {
+            let said = said(arguments);
+            assert!(said.contains(named), "{arguments:?} {copy}: {said}");
+        }
+    }
+    let said = said(build);
+    let note = format!("line 5: `COPY` takes an empty folder: {named}");
+    assert!(said.contains(&note), "{said}");
+}
+
+#[test]
 fn files_that_are_ready_are_packed_without_cargo() {
     let folder = folder_with(&[
         (
@@ -533,7 +645,7 @@ fn files_that_are_ready_are_packed_without_cargo() {
         ),
         (
             "deploy/Dockerfile",
-            "FROM scratch\nCOPY --chmod=0755 out/server_$TARGETARCH /server\nCOPY *.json /etc/\nCMD [\"/server\"]\n",
+            "FROM scratch\nCOPY --chmod=0755 out/server_$TARGETARCH /server\nCOPY *.json /etc/\nEXPOSE 9300\nCMD [\"/server\"]\n",
         ),
         ("out/server_", "#!/server\n"),
         ("settings.json", "{}"),
@@ -547,6 +659,17 @@ fn files_that_are_ready_are_packed_without_cargo() {
         .collect();
     assert_eq!(paths, ["/server", "/etc/", "/etc/settings.json"]);
     assert!(image["packages"].is_null(), "{image}");
+    // An image is not always that of the service, whose port is 8080.
+    assert!(!said.contains("exposes port"), "{said}");
+
+    // With podman's names, what its ignore file excludes stays out.
+    let at = |name: &str| folder.path().join(name);
+    let renamed = std::fs::rename(at("deploy/Dockerfile"), at("deploy/Containerfile"));
+    renamed.expect("a writable folder");
+    std::fs::write(at("secret.json"), "{}").expect("written");
+    std::fs::write(at(".containerignore"), "secret.json\n").expect("written");
+    let (same, _) = inspected(&folder, &["--config", "deploy/deployer.toml"]);
+    assert_eq!(same["layers"], image["layers"]);
 }
 
 #[test]
@@ -625,8 +748,13 @@ fn a_signal_ends_it_while_it_reads() {
     let text = "stack = \"x\"\n[service]\narchitecture = \"X86_64\"\n";
     std::fs::write(folder.path().join("deployer.toml"), text).expect("written");
     let status = ["status", "--config", "pipe.toml"];
+    let down = ["down", "--config", "pipe.toml"];
     let build = ["image", "build", "--config", "deployer.toml"];
-    for (arguments, read) in [(status.as_slice(), &configuration), (&build, &dockerfile)] {
+    for (arguments, read) in [
+        (status.as_slice(), &configuration),
+        (&down, &configuration),
+        (&build, &dockerfile),
+    ] {
         for signal in ["INT", "TERM", "HUP"] {
             // Under `nohup`, the program inherits that it ignores this one.
             if signal == "HUP" && hangup_is_ignored() {
@@ -644,7 +772,12 @@ fn a_signal_ends_it_while_it_reads() {
             assert!(kill.expect("kill is there").success());
             let (code, stderr) = ended(child);
             assert_eq!(code, Some(130), "{signal}: {stderr}");
-            assert!(stderr.contains("error: interrupted"), "{stderr}");
+            let expected = if arguments == down {
+                "error: interrupted\n  hint: nothing has to be undone; an operation in progress on the stack continues, and `status` with the same options shows it\n"
+            } else {
+                "error: interrupted\n"
+            };
+            assert_eq!(stderr, expected, "{arguments:?} {signal}");
         }
     }
 }

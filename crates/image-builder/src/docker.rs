@@ -9,6 +9,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::dockerfile::read_text;
+use crate::ignore::{CONTAINERIGNORE, DOCKERIGNORE};
 use crate::{Architecture, Hint, ignore_file};
 use process::{Line, ProcessError, Program};
 
@@ -58,8 +60,8 @@ pub enum DockerError {
         /// Architecture that was requested.
         wanted: Architecture,
     },
-    /// The classic Docker builder ignores `<Dockerfile>.dockerignore`, so excluded files would get
-    /// into the image.
+    /// The classic Docker builder ignores `<Dockerfile>.dockerignore`, and no Docker reads
+    /// `.containerignore`, so excluded files would get into the image.
     #[error("this Docker does not read `{}`", file.display())]
     OwnIgnoreFile {
         /// Path of the ignore file.
@@ -72,6 +74,8 @@ pub enum DockerError {
         command: String,
         /// Last lines of its output.
         said: Vec<String>,
+        /// Set if the Dockerfile needs BuildKit, which this engine lacks.
+        lacks_buildkit: bool,
     },
     /// The engine cannot be started.
     #[error(transparent)]
@@ -87,10 +91,13 @@ impl Hint for DockerError {
             Self::OtherArchitecture { .. } => Some(
                 "install buildx (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`), or use `--builder native`".to_owned(),
             ),
+            Self::OwnIgnoreFile { file } if is_podmans(file) => Some(
+                "call the file `.dockerignore`, which podman reads as well, or use `--builder native`".to_owned(),
+            ),
             Self::OwnIgnoreFile { .. } => Some(
                 "install buildx (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`), or use `--builder native`, or call the file `.dockerignore`".to_owned(),
             ),
-            Self::Failed { said, .. } if said.iter().any(|line| lacks_buildkit(line)) => Some(
+            Self::Failed { lacks_buildkit: true, .. } => Some(
                 "install buildx, with which Docker builds with BuildKit (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`)".to_owned(),
             ),
             Self::Failed { .. } | Self::Process(_) => None,
@@ -187,13 +194,28 @@ async fn other_client() -> Option<String> {
     None
 }
 
-/// Returns whether the classic builder says that it lacks a feature of BuildKit, such as
+/// Flags of instructions that only BuildKit knows.
+const BUILDKIT_FLAGS: [&str; 9] = [
+    "checksum",
+    "exclude",
+    "keep-git-dir",
+    "link",
+    "mount",
+    "network",
+    "parents",
+    "security",
+    "start-interval",
+];
+
+/// Returns whether the classic builder fails at a feature of BuildKit in this Dockerfile, such as
 /// `RUN --mount`, heredocs, or `BUILDPLATFORM`, which is empty there.
-fn lacks_buildkit(line: &str) -> bool {
-    line.contains("BuildKit")
-        || line.contains("unknown instruction")
-        || line.contains("failed to parse platform")
-        || line.contains("Unknown flag")
+fn needs_buildkit(line: &str, dockerfile: &str) -> bool {
+    let flag = line.split_once("Unknown flag: ");
+    line.contains("requires BuildKit")
+        || line.contains("failed to parse platform : \"\"")
+        || flag.is_some_and(|(_, flag)| BUILDKIT_FLAGS.contains(&flag.trim()))
+        // It takes the lines of a heredoc for instructions.
+        || line.contains("unknown instruction") && dockerfile.contains("<<")
 }
 
 /// Returns whether a client without buildx can build with BuildKit. Later ones leave it to buildx.
@@ -272,24 +294,48 @@ impl Engine {
             .await;
         match result {
             Ok(()) => Ok(()),
-            Err(ProcessError::Failed { program, .. }) => Err(DockerError::Failed {
-                command: format!("{program} build"),
-                said: said.into(),
-            }),
+            Err(ProcessError::Failed { program, .. }) => {
+                // What cannot be read was reported before.
+                let dockerfile = read_text(request.dockerfile).unwrap_or_default();
+                Err(self.failed(format!("{program} build"), said.into(), &dockerfile))
+            }
             Err(error) => Err(DockerError::Process(error)),
+        }
+    }
+
+    /// Returns the error of a command that said this.
+    fn failed(&self, command: String, said: Vec<String>, dockerfile: &str) -> DockerError {
+        let is_classic = matches!(
+            self,
+            Self::Docker {
+                has_buildkit: false,
+                ..
+            }
+        );
+        let lacks_buildkit = is_classic && said.iter().any(|line| needs_buildkit(line, dockerfile));
+        DockerError::Failed {
+            command,
+            said,
+            lacks_buildkit,
         }
     }
 
     /// Rejects an ignore file that this engine does not read, since it may exclude secrets.
     fn check_ignore_file(&self, request: &DockerRequest<'_>) -> Result<(), DockerError> {
         let file = ignore_file(request.dockerfile, request.context);
-        let is_shared = file.file_name() == Some(OsStr::new(".dockerignore"));
-        match self {
+        let is_shared = file.file_name() == Some(OsStr::new(DOCKERIGNORE));
+        let is_read = match self {
             Self::Docker {
                 has_buildkit: false,
                 ..
-            } if !is_shared => Err(DockerError::OwnIgnoreFile { file }),
-            Self::Docker { .. } | Self::Buildx { .. } | Self::Podman { .. } => Ok(()),
+            } => is_shared,
+            Self::Docker { .. } | Self::Buildx { .. } => !is_podmans(&file),
+            Self::Podman { .. } => true,
+        };
+        if is_read {
+            Ok(())
+        } else {
+            Err(DockerError::OwnIgnoreFile { file })
         }
     }
 
@@ -371,11 +417,14 @@ impl Engine {
             Self::Buildx { .. } | Self::Docker { .. } => "docker",
             Self::Podman { .. } => "podman",
         };
-        Err(DockerError::Failed {
-            command: format!("{program} {verb}"),
-            said: answer.stderr.lines().map(ToOwned::to_owned).collect(),
-        })
+        let said = answer.stderr.lines().map(ToOwned::to_owned).collect();
+        Err(self.failed(format!("{program} {verb}"), said, ""))
     }
+}
+
+/// Returns whether only podman reads this ignore file.
+fn is_podmans(file: &Path) -> bool {
+    file.file_name() == Some(OsStr::new(CONTAINERIGNORE))
 }
 
 /// Parses the instruction from a progress line, such as `Step 2/9 : RUN …`, `STEP 2/9: RUN …` or
@@ -469,27 +518,59 @@ mod tests {
 
     #[test]
     fn what_needs_buildkit_is_told_with_its_remedy() {
-        let failed = |line: &str| DockerError::Failed {
-            command: "docker build".to_owned(),
-            said: vec![
-                "Step 2/3 : RUN --mount=type=cache x".to_owned(),
-                line.to_owned(),
-            ],
+        let classic = Engine::Docker {
+            version: "28.2.2".to_owned(),
+            client: "docker".to_owned(),
+            has_buildkit: false,
         };
-        let line =
-            "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/";
-        for line in [
-            line,
-            "failed to parse platform : \"\" is an invalid component of \"\"",
-            "dockerfile parse error line 3: unknown instruction: APT-GET",
-            "dockerfile parse error line 2: Unknown flag: link",
+        let heredoc = "RUN <<END\napt-get update\nEND\n";
+        let hint = |engine: &Engine, line: &str, dockerfile: &str| {
+            let said = vec!["Step 2/3 : RUN x".to_owned(), line.to_owned()];
+            let failed = engine.failed("docker build".to_owned(), said, dockerfile);
+            failed.hint()
+        };
+        let others = [
+            Engine::Buildx {
+                version: "28.2.2".to_owned(),
+            },
+            Engine::Docker {
+                version: "20.10.24".to_owned(),
+                client: "docker".to_owned(),
+                has_buildkit: true,
+            },
+            Engine::Podman {
+                version: "5.4.2".to_owned(),
+            },
+        ];
+        for (line, dockerfile) in [
+            (
+                "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/",
+                "",
+            ),
+            (
+                "failed to parse platform : \"\" is an invalid component of \"\"",
+                "",
+            ),
+            (
+                "dockerfile parse error line 3: unknown instruction: APT-GET",
+                heredoc,
+            ),
+            ("dockerfile parse error line 2: Unknown flag: link", ""),
         ] {
-            assert!(
-                failed(line).hint().unwrap().contains("docker-buildx"),
-                "{line}"
-            );
+            let told = hint(&classic, line, dockerfile).unwrap();
+            assert!(told.contains("docker-buildx"), "{line}");
+            for engine in &others {
+                assert_eq!(hint(engine, line, dockerfile), None, "{engine}: {line}");
+            }
         }
-        assert_eq!(failed("exit code: 1").hint(), None);
+        for line in [
+            "exit code: 1",
+            "dockerfile parse error line 2: unknown instruction: CPOY",
+            "dockerfile parse error line 2: Unknown flag: form",
+            "failed to parse platform linux/none: invalid",
+        ] {
+            assert_eq!(hint(&classic, line, "CPOY a /a"), None, "{line}");
+        }
     }
 
     #[tokio::test]
@@ -528,6 +609,22 @@ mod tests {
             Engine::Podman { version: version() },
         ] {
             assert!(reads_it.check_ignore_file(&request).is_ok());
+        }
+        // Only podman reads its own.
+        std::fs::remove_file(&own).unwrap();
+        let shared = folder.path().join(DOCKERIGNORE);
+        std::fs::rename(shared, folder.path().join(CONTAINERIGNORE)).unwrap();
+        let podman = Engine::Podman { version: version() };
+        assert!(podman.check_ignore_file(&request).is_ok());
+        let buildx = Engine::Buildx { version: version() };
+        for does_not in [buildx, docker(true), docker(false)] {
+            let error = does_not.check_ignore_file(&request).unwrap_err();
+            assert!(
+                error
+                    .hint()
+                    .unwrap()
+                    .starts_with("call the file `.dockerignore`")
+            );
         }
     }
 }

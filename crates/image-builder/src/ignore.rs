@@ -5,18 +5,31 @@ use std::path::{Path, PathBuf};
 
 use crate::paths::components;
 
-/// Returns the ignore file: `<Dockerfile>.dockerignore` if it exists, or else `.dockerignore` in
-/// the build context, which need not exist.
+/// Returns the ignore file: `<Dockerfile>.dockerignore` if it exists, or else `.dockerignore` or
+/// podman's `.containerignore` in the build context, which need not exist.
 pub fn ignore_file(dockerfile: &Path, context: &Path) -> PathBuf {
     let mut own = dockerfile.as_os_str().to_owned();
     own.push(".dockerignore");
-    let own = PathBuf::from(own);
-    if own.exists() {
-        own
+    let [dockers, podmans] = [DOCKERIGNORE, CONTAINERIGNORE].map(|name| context.join(name));
+    let name = dockerfile.file_name().unwrap_or_default();
+    // Podman prefers its own name. Whoever writes a Containerfile builds with podman.
+    let is_podmans = name.to_string_lossy().contains("Containerfile");
+    let order = if is_podmans {
+        [PathBuf::from(own), podmans, dockers.clone()]
     } else {
-        context.join(".dockerignore")
-    }
+        [PathBuf::from(own), dockers.clone(), podmans]
+    };
+    order
+        .into_iter()
+        .find(|file| file.exists())
+        .unwrap_or(dockers)
 }
+
+/// Name of the ignore file for Docker, which podman reads as well.
+pub(crate) const DOCKERIGNORE: &str = ".dockerignore";
+
+/// Name of the ignore file for podman alone.
+pub(crate) const CONTAINERIGNORE: &str = ".containerignore";
 
 /// Patterns of a `.dockerignore`.
 #[derive(Debug, Default)]
@@ -384,6 +397,20 @@ mod tests {
         let own = folder.path().join("service.Dockerfile.dockerignore");
         std::fs::write(&own, "").unwrap();
         assert_eq!(ignore_file(&dockerfile, folder.path()), own);
+    }
+
+    #[test]
+    fn podman_has_a_name_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| ignore_file(&folder.path().join(name), folder.path());
+        let [dockers, podmans] = [DOCKERIGNORE, CONTAINERIGNORE].map(|it| folder.path().join(it));
+        assert_eq!(of("Containerfile"), dockers);
+        std::fs::write(&podmans, "").unwrap();
+        assert_eq!([of("Dockerfile"), of("Containerfile")], [&*podmans; 2]);
+        std::fs::write(&dockers, "").unwrap();
+        assert_eq!(of("Dockerfile"), dockers);
+        assert_eq!(of("Containerfile"), podmans);
+        assert_eq!(of("service.Containerfile"), podmans);
     }
 
     /// Tried one way after the other, these would take for ever, or more stack than there is.

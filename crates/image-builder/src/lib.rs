@@ -36,6 +36,7 @@ mod reference;
 mod root;
 pub mod sbom;
 pub mod slsa;
+pub mod submodules;
 pub mod unpack;
 
 pub use cargo::CompileError;

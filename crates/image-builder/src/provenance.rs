@@ -219,7 +219,7 @@ pub async fn repository(folder: &Path) -> Result<PathBuf, Unknown> {
 }
 
 /// Finds the root of the repository without git, for a message.
-fn top_of(folder: &Path) -> PathBuf {
+pub(crate) fn top_of(folder: &Path) -> PathBuf {
     let mut above = folder.ancestors();
     // In a worktree or a submodule, `.git` is a file and not a folder.
     let top = above.find(|folder| folder.join(".git").exists());

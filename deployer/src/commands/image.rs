@@ -129,14 +129,8 @@ async fn make(context: Context<'_>, source: &ImageSource) -> Result<(BuiltImage,
     let work = async {
         match (&source.program, &plan) {
             (Some(program), ImagePlan::Native(plan)) => context.build_of(plan, program).await,
-            (Some(_), ImagePlan::Docker | ImagePlan::Archive(_) | ImagePlan::Existing(_)) => {
-                Err(Failure::new(
-                    FailureKind::Usage,
-                    "`--program` goes with the native builder only",
-                )
-                .hint("Docker compiles by itself; `--builder native` takes a program"))
-            }
-            (None, plan) => context.build_image(plan).await,
+            // The plan for a program is always native.
+            (_, plan) => context.build_image(plan).await,
         }
     };
     let built = context.sink.phase(Phase::Image, work).await?;

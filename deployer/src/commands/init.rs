@@ -21,9 +21,9 @@ use serde::Serialize;
 
 use super::{CommandResult, Done, Execute};
 use crate::cli::Shared;
-use crate::config::{self, Config};
+use crate::config::{self, Config, DOCKERFILES};
 use crate::context::Context;
-use crate::image::{choose, failure_of, surroundings};
+use crate::image::{choose, failure_of, surroundings, with_submodule};
 use crate::pollers::LogReader;
 use deployment::error::Failure;
 use deployment::names::StackName;
@@ -112,7 +112,7 @@ impl Init {
             return Err(exists(file));
         }
         let found = project(&config.root, &surroundings(config)).await;
-        let found = found.map_err(|error| failure_of(&error))?;
+        let found = found.map_err(|error| with_submodule(config, failure_of(&error)))?;
         let (package, binary) = (self.package.as_deref(), self.binary.as_deref());
         let program = choose(config, &found, (package, binary));
         let program = program.map_err(|error| choose_one(&error))?;
@@ -162,14 +162,11 @@ impl Init {
             UNNAMED => files::stack_name(&program.package)?,
             _ => config.stack.clone(),
         };
-        let relative = |path: &Path| {
-            let inner = path.strip_prefix(root).ok()?;
-            Some(inner.join("Dockerfile").to_string_lossy().into_owned())
-        };
-        let places = [Some("Dockerfile".to_owned()), relative(&program.folder)];
-        let mut places = places.into_iter().flatten();
         // A Dockerfile next to `deployer.toml` takes precedence over the package's own.
-        let dockerfile = places.find(|name| root.join(name).exists());
+        let own = program.folder.strip_prefix(root).unwrap_or(Path::new(""));
+        let files = [Path::new(""), own].map(|folder| DOCKERFILES.map(|name| folder.join(name)));
+        let dockerfile = files.iter().flatten().find(|file| root.join(file).exists());
+        let dockerfile = dockerfile.map(|file| file.to_string_lossy().into_owned());
         let text = dockerfile.as_ref().map(|name| {
             let text = image_builder::dockerfile::read_text(&root.join(name));
             text.map_err(|error| Failure::preflight(format!("cannot read `{name}`")).because(error))

@@ -63,7 +63,7 @@ pub(super) struct ImageFile {
     /// Program of the package. Default: the only one, or `default-run`.
     #[schemars(regex(pattern = forms::TARGET_NAME))]
     pub(super) binary: Option<String>,
-    /// Dockerfile that defines the image, relative to this file. Default: `Dockerfile`.
+    /// Dockerfile that defines the image, relative to this file. Default: `Dockerfile`, or else `Containerfile`.
     pub(super) dockerfile: Option<PathBuf>,
     /// Build context. Default: the Dockerfile's folder.
     pub(super) context: Option<PathBuf>,

@@ -21,6 +21,7 @@ use image_builder::image::BuiltImage;
 use image_builder::push::{
     AttachOutcome, Credentials, Outcome, Repository, attach, attached, push,
 };
+use image_builder::submodules::not_checked_out;
 use image_builder::unpack::restore;
 use image_builder::{Hint, PackError};
 pub(crate) use plan::{ImagePlan, at_digest, choose};
@@ -30,11 +31,12 @@ impl Context<'_> {
     /// Builds the image according to the plan.
     pub(crate) async fn build_image(&self, plan: &ImagePlan) -> Result<BuiltImage, Failure> {
         let built = match plan {
-            ImagePlan::Archive(file) => self.restore(file).await?,
-            ImagePlan::Existing(image) => BuiltImage::clone(image),
-            ImagePlan::Native(plan) => self.build_here(plan).await?,
-            ImagePlan::Docker => self.build_by_docker().await?,
+            ImagePlan::Archive(file) => self.restore(file).await,
+            ImagePlan::Existing(image) => Ok(BuiltImage::clone(image)),
+            ImagePlan::Native(plan) => self.build_here(plan).await,
+            ImagePlan::Docker => self.build_by_docker().await,
         };
+        let built = built.map_err(|failure| with_submodule(self.config, failure))?;
         self.sink.send(&Event::ImagePacked {
             digest: digest_of(built.digest())?,
             bytes: built.size(),
@@ -235,6 +237,18 @@ pub(crate) fn failure_of(error: &impl Hint) -> Failure {
     failure
         .with_evidence(error.evidence().to_vec())
         .maybe_hint(error.hint())
+}
+
+/// Puts a hint first if the failure names a git submodule that is not checked out.
+pub(crate) fn with_submodule(config: &Config, failure: Failure) -> Failure {
+    let text = format!("{failure}\n{}", failure.evidence.join("\n"));
+    let submodules = not_checked_out(&config.root).into_iter();
+    let mut named = submodules.filter(|it| it.is_named_in(&text));
+    let first = named.next().map(|it| it.hint());
+    Failure {
+        hints: first.into_iter().chain(failure.hints).collect(),
+        ..failure
+    }
 }
 
 /// Converts an error to a failure to do `what`, with the error as the cause.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws::remote::Login;
-use deployment::error::Failure;
+use deployment::error::{Failure, FailureKind};
 use deployment::names::{ImageUri, RepositoryUri, StackId};
 use deployment::partition::region_of_registry;
 use image_builder::base::{BaseImage, BaseSource, Bases, DockerCredentials, describe, fetch, pull};
@@ -24,14 +24,19 @@ use image_builder::dockerfile::{
 use image_builder::image::{BuiltImage, Document};
 use image_builder::oci::{self, Recipe};
 use image_builder::push::{Attached, Credentials, attached};
+use image_builder::submodules::not_checked_out;
 use image_builder::{DockerfileError, Hint, PackError, ignore_file, takes_folder};
 
-use super::{failure_of, failure_to, image_folder, surroundings, target_folder};
+use super::{failure_of, failure_to, image_folder, surroundings, target_folder, with_submodule};
 use crate::cli::Builder;
 use crate::config::Config;
 use crate::context::{Context, connect};
 use crate::host::ImageBuilder;
 use crate::verdict;
+
+/// Remedy where Docker could build the image, but not with a program that was compiled before.
+const WITHOUT_PROGRAM: &str =
+    "leave out `--program`: Docker then builds the image, and compiles the program itself";
 
 /// Plan for getting the image.
 pub(crate) enum ImagePlan {
@@ -86,10 +91,16 @@ impl ImageBuilder for ImagePlan {
 }
 
 impl Context<'_> {
-    /// Reads the project and the Dockerfile, fetches the base images, and chooses the builder.
+    /// Plans the image of a service: as [`Self::plan_image_of`], with a look at the service's port.
     pub(crate) async fn plan_image(&self) -> Result<ImagePlan, Failure> {
-        // Boxed, because the future of a plan is large.
-        Box::pin(self.plan_image_of(None)).await
+        let mut plan = self.plan_image_of(None).await?;
+        if let ImagePlan::Native(native) = &mut plan
+            && let Some(remark) = other_port(&native.stage, self.config.service.port)
+        {
+            self.sink.note(&remark);
+            native.remarks.push(remark);
+        }
+        Ok(plan)
     }
 
     /// Determines with Cargo which program is deployed.
@@ -106,16 +117,26 @@ impl Context<'_> {
         )
     }
 
-    /// Plans the image of a program that was compiled before, without running Cargo.
+    /// Reads the project and the Dockerfile, fetches the base images, and chooses the builder. For
+    /// a program that was compiled before, Cargo does not run.
     pub(crate) async fn plan_image_of(
         &self,
         compiled: Option<&Path>,
     ) -> Result<ImagePlan, Failure> {
+        // Boxed, because the future of a plan is large.
+        let planned = Box::pin(self.planned(compiled)).await;
+        planned.map_err(|failure| with_submodule(self.config, failure))
+    }
+
+    async fn planned(&self, compiled: Option<&Path>) -> Result<ImagePlan, Failure> {
         let image = &self.config.image;
         if self.config.require_verdict && (image.uri.is_none() || image.archive.is_some()) {
             return Err(Failure::preflight("an image that is built has no verdict yet")
                 .because("`--require verdict` is for images in a registry")
                 .hint("set `uri` under `[image]` in `deployer.toml`, or leave out `--require verdict`"));
+        }
+        if compiled.is_some() {
+            self.check_takes_program()?;
         }
         if let Some(archive) = &image.archive {
             return Ok(ImagePlan::Archive(archive.clone()));
@@ -168,10 +189,10 @@ impl Context<'_> {
                 return if others.0.is_empty() {
                     self.without_program(error).await
                 } else {
-                    self.without_native(&others).await
+                    self.without_native(&others, compiled).await
                 };
             }
-            (Err(errors), None) => return self.without_native(&errors).await,
+            (Err(errors), None) => return self.without_native(&errors, compiled).await,
         };
         // Past this point, only the native builder is left, which needs Cargo to compile.
         let compiles = first.stage.takes_program() || compiled.is_some();
@@ -182,7 +203,7 @@ impl Context<'_> {
         let source = self.base_source().await?;
         let bases = match self.bases(&first.stage, &source).await {
             Ok(bases) => bases,
-            Err((name, failure)) => return self.without_base(name, failure).await,
+            Err((name, failure)) => return self.without_base(name, failure, compiled).await,
         };
         let settings = bases
             .iter()
@@ -190,12 +211,12 @@ impl Context<'_> {
         // The second pass knows the settings that the final stage inherits from its base images.
         let dockerfile = match self.parse(&text, &program, &settings.collect()) {
             Ok(dockerfile) => dockerfile,
-            Err(errors) => return self.without_native(&errors).await,
+            Err(errors) => return self.without_native(&errors, compiled).await,
         };
         // Checked before the compilation, which takes longest.
         let errors = self.check_steps(&dockerfile.stage, &program, &bases, compiled);
         if !errors.is_empty() {
-            return self.without_native(&errors).await;
+            return self.without_native(&errors, compiled).await;
         }
         let remarks = self.remarks(&dockerfile, compiles);
         let build = overridden(self.config, dockerfile.build);
@@ -216,18 +237,44 @@ impl Context<'_> {
         })))
     }
 
+    /// Fails if the settings leave no use for a program that was compiled before.
+    fn check_takes_program(&self) -> Result<(), Failure> {
+        let image = &self.config.image;
+        let (message, hint) = if !image.is_built() {
+            (
+                "`--program` is for an image that is built, and `uri` under `[image]` names one that exists",
+                "leave out one of them",
+            )
+        } else if image.builder == Builder::Docker {
+            (
+                "`--program` goes with the native builder only",
+                "Docker compiles by itself; `--builder native` takes a program",
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Failure::new(FailureKind::Usage, message).hint(hint))
+    }
+
     /// Returns differences from Docker's behaviour, and possible mistakes.
     fn remarks(&self, dockerfile: &Dockerfile, compiles: bool) -> Vec<String> {
         let shown = self.config.image.dockerfile.display();
         let notes = dockerfile.notes.iter();
         let notes = notes.map(|note| format!("`{shown}`, {note}"));
-        let port = other_port(&dockerfile.stage, self.config.service.port);
         let only_files = (!compiles).then(|| {
             format!("`{shown}` takes no program from a stage: the image has the files of this folder as they are, and cargo does not run")
         });
         let target = self.target_taken(&dockerfile.stage);
-        let remarks = port.into_iter().chain(notes);
-        remarks.chain(only_files).chain(target).collect()
+        let submodules = not_checked_out(&self.config.root).into_iter();
+        let submodules = submodules.filter_map(|submodule| {
+            let line = self.takes(&dockerfile.stage, &submodule.folder)?;
+            let hint = submodule.hint();
+            Some(format!(
+                "`{shown}`, line {line}: `COPY` takes an empty folder: {hint}"
+            ))
+        });
+        let remarks = notes.chain(only_files).chain(target);
+        remarks.chain(submodules).collect()
     }
 
     /// Pulls an existing image, with its digest.
@@ -360,10 +407,18 @@ impl Context<'_> {
     }
 
     /// Falls back to Docker if the Dockerfile requires it and the settings allow it.
-    async fn without_native(&self, errors: &impl Errors) -> Result<ImagePlan, Failure> {
+    async fn without_native(
+        &self,
+        errors: &impl Errors,
+        compiled: Option<&Path>,
+    ) -> Result<ImagePlan, Failure> {
         let image = &self.config.image;
         if image.builder == Builder::Native || !errors.need_docker() {
             return Err(all_of(&image.dockerfile, errors.list()));
+        }
+        if compiled.is_some() {
+            let failure = all_of(&image.dockerfile, errors.list());
+            return Err(failure.hint(format!("or {WITHOUT_PROGRAM}")));
         }
         match find().await {
             Ok(engine) => {
@@ -407,15 +462,28 @@ impl Context<'_> {
     }
 
     /// Falls back to Docker if only its engine has a base image, such as one that was built there.
-    async fn without_base(&self, name: String, failure: Failure) -> Result<ImagePlan, Failure> {
+    async fn without_base(
+        &self,
+        name: String,
+        failure: Failure,
+        compiled: Option<&Path>,
+    ) -> Result<ImagePlan, Failure> {
         let image = &self.config.image;
-        if image.builder == Builder::Auto
-            && image.rebuild.is_none()
+        if image.rebuild.is_none()
             && let Ok(engine) = find().await
             && engine.has(&name, image.architecture).await
         {
-            let reason = format!("it has the base image `{name}` ({})", failure.message);
-            return Ok(self.by_docker(&engine, &reason));
+            let otherwise = match (compiled, image.builder) {
+                (None, Builder::Auto | Builder::Docker) => {
+                    let reason = format!("it has the base image `{name}` ({})", failure.message);
+                    return Ok(self.by_docker(&engine, &reason));
+                }
+                (Some(_), _) => WITHOUT_PROGRAM,
+                (None, Builder::Native) => "use `--builder docker`",
+            };
+            return Err(failure.hint(format!(
+                "{engine} has `{name}`, and the native builder takes it from a registry only: push it to one, or {otherwise}"
+            )));
         }
         Err(failure)
     }
@@ -467,19 +535,22 @@ impl Context<'_> {
 
     /// Returns a remark if a `COPY` takes cargo's target folder along, which grows with each build.
     fn target_taken(&self, stage: &FinalStage) -> Option<String> {
-        let dockerfile = &self.config.image.dockerfile;
+        let line = self.takes(stage, &target_folder(self.config))?;
+        Some(format!(
+            "`{}`, line {line}: `COPY` takes cargo's `target` along, and with it all that was ever compiled: exclude it in `.dockerignore`",
+            self.config.image.dockerfile.display()
+        ))
+    }
+
+    /// Returns the line of the first `COPY` that takes this folder of the build context along.
+    fn takes(&self, stage: &FinalStage, folder: &Path) -> Option<usize> {
         let context = self.build_context();
-        let ignore = ignore_file(dockerfile, &context);
-        let target = target_folder(self.config);
+        let ignore = ignore_file(&self.config.image.dockerfile, &context);
         let mut copies = stage
             .copies()
             .filter(|copy| copy.from == CopySource::Context);
-        let copy = copies.find(|it| takes_folder(&context, &ignore, &it.sources, &target))?;
-        Some(format!(
-            "`{}`, line {}: `COPY` takes cargo's `target` along, and with it all that was ever compiled: exclude it in `.dockerignore`",
-            dockerfile.display(),
-            copy.line
-        ))
+        let copy = copies.find(|it| takes_folder(&context, &ignore, &it.sources, folder))?;
+        Some(copy.line)
     }
 
     /// Fetches a base image. Where ECR refuses the login of Docker, which expires after twelve

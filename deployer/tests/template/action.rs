@@ -273,7 +273,8 @@ fn every_input_reaches_the_script_in_a_variable() {
         );
     }
     for name in action["outputs"].as_object().unwrap().keys() {
-        assert!(script.contains(&format!("\"{name}\"")), "{name}");
+        let is_written = [format!("\"{name}\""), format!("{name}=%s")];
+        assert!(is_written.iter().any(|it| script.contains(it)), "{name}");
     }
     for step in read::items(&action["runs"]["steps"]) {
         assert!(!step["run"].as_str().unwrap().contains("${{"), "{step}");

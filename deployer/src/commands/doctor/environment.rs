@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::clock::Reading;
 use crate::cli::Builder;
 use crate::context::{Connection, Context, connect, emulator};
-use crate::image::{ImagePlan, failure_of, surroundings, target_folder};
+use crate::image::{ImagePlan, failure_of, surroundings, target_folder, with_submodule};
 use crate::local::{Emulator, Presence};
 use crate::pollers::{ExternalCheck, NetworkCheck};
 use crate::template;
@@ -58,7 +58,7 @@ impl Environment for LocalEnvironment {
 
     async fn program(&self, context: Context<'_>) -> Result<BinaryTarget, Failure> {
         let program = context.program(&surroundings(context.config)).await;
-        program.map_err(|error| failure_of(&error))
+        program.map_err(|error| with_submodule(context.config, failure_of(&error)))
     }
 
     async fn dockerfile(&self, context: Context<'_>) -> Result<Vec<String>, Failure> {

@@ -118,7 +118,7 @@ pub(super) async fn verify(
         config: &config,
         ..context
     };
-    let plan = rebuilding.plan_image().await?;
+    let plan = rebuilding.plan_image_of(None).await?;
     for base in unpinned(&plan, &claim) {
         warn(format!(
             "the Dockerfile does not pin the base image: {base} is what the image says, so check that it is one that you trust"

@@ -7,6 +7,7 @@ use deployment::names::StackName;
 use image_builder::cargo::BinaryTarget;
 
 use super::listen::Port;
+use crate::config::DOCKERFILES;
 
 /// Contents of `.dockerignore`, for `docker build`.
 pub(super) const DOCKERIGNORE: &str = "/target\n/.git\n";
@@ -78,7 +79,8 @@ impl NewProject {
             key("features", &format!("{:?}", self.features));
         }
         // The default context is the Dockerfile's folder, which lacks the rest of the workspace.
-        if let Some(dockerfile) = self.dockerfile.as_ref().filter(|it| *it != "Dockerfile") {
+        let is_usual = |name: &str| DOCKERFILES.contains(&name);
+        if let Some(dockerfile) = self.dockerfile.as_ref().filter(|it| !is_usual(it)) {
             key("dockerfile", &format!("\"{dockerfile}\""));
             key("context", "\".\"");
         } else if let Some(context) = &self.context {

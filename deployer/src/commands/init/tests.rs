@@ -153,6 +153,45 @@ async fn nothing_is_overwritten() {
     assert_eq!(other.next[0], "deployer up --local --config staging.toml");
 }
 
+#[tokio::test]
+async fn a_containerfile_is_a_dockerfile() {
+    let folder = Folder::new(&HELLO);
+    fs::write(folder.path().join("Containerfile"), "EXPOSE 5000\n").unwrap();
+    let initialized = folder.init().await.unwrap();
+    assert_eq!(initialized.kept, ["Containerfile"]);
+    assert_eq!(initialized.port, 5000);
+    assert!(!folder.path().join("Dockerfile").exists());
+    // It is found by itself, until there is a Dockerfile.
+    let file = folder.path().join("deployer.toml");
+    let settings = folder.read("deployer.toml");
+    assert!(!settings.contains("dockerfile"), "{settings}");
+    let found = || {
+        let shared = Shared {
+            config: file.clone(),
+            timeout: "30m".to_owned(),
+            ..Shared::default()
+        };
+        let config = config::load(&shared, config::Overrides::default()).unwrap();
+        let name = config.image.dockerfile.file_name().unwrap();
+        name.to_str().unwrap().to_owned()
+    };
+    assert_eq!(found(), "Containerfile");
+    fs::write(folder.path().join("Dockerfile"), "").unwrap();
+    assert_eq!(found(), "Dockerfile");
+
+    let folder = Folder::new(&WORKSPACE);
+    fs::write(folder.path().join("api/Containerfile"), "EXPOSE 1\n").unwrap();
+    let init = Init {
+        package: Some("api".to_owned()),
+        ..Init::default()
+    };
+    let initialized = folder.init_with(init, "deployer.toml").await.unwrap();
+    assert_eq!(initialized.kept, ["api/Containerfile"]);
+    let settings = folder.read("deployer.toml");
+    let named = "dockerfile = \"api/Containerfile\"\ncontext = \".\"\n";
+    assert!(settings.contains(named), "{settings}");
+}
+
 const WORKSPACE: [(&str, &str); 7] = [
     (
         "Cargo.toml",
