@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+pub(crate) use deployment::Continues;
 pub use deployment::{DeployOptions, OnInterrupt, ServiceOptions, StrategyName, StrategyOption};
 pub use image::{Builder, Image, ImageBuild, ImageCommand, ImageOptions, ImagePush, ImageSource};
 

@@ -3,44 +3,10 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cancellation::CancellationToken;
-use crate::cli::OnInterrupt;
+use crate::cli::{Continues, OnInterrupt};
 use crate::guard;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Sink;
-
-/// What goes on in AWS without the program, once it has started it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Continues {
-    /// Nothing: the command only reads, or works on this machine.
-    Nothing,
-    /// A change set, which changes nothing.
-    ChangeSet,
-    /// A task that runs a command.
-    Task,
-    /// An operation on the stack.
-    Operation,
-}
-
-impl Continues {
-    /// Returns what an interrupt leaves behind. `is_guarded` says whether something was started.
-    const fn hint(self, is_guarded: bool) -> Option<&'static str> {
-        match (self, is_guarded) {
-            (Self::Nothing, _) | (Self::ChangeSet | Self::Task, false) => None,
-            (Self::ChangeSet, true) => Some(
-                "nothing is changed; a change set of this run may be left at the stack, and does no harm",
-            ),
-            (Self::Task, true) => Some(
-                "the command may still run, until it ends by itself or `aws ecs stop-task` ends its task",
-            ),
-            (Self::Operation, false) => Some(
-                "nothing has to be undone; an operation in progress on the stack continues, and `status` with the same options shows it",
-            ),
-            (Self::Operation, true) => Some(
-                "the operation on the stack continues: run the same command again to resume, or `status` with the same options to see it",
-            ),
-        }
-    }
-}
 
 /// Runs `work` until it ends or is interrupted.
 ///

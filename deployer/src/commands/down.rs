@@ -1,9 +1,9 @@
 //! `deployer down`: deletes everything that `up` created, then verifies that nothing is left.
 
 use super::{Done, Execute};
+use crate::cli::Continues;
 use crate::config::Overrides;
 use crate::pollers::LogReader;
-use crate::signals::Continues;
 use async_trait::async_trait;
 use clap::Args;
 use std::time::{Duration, Instant};

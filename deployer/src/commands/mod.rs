@@ -25,11 +25,10 @@ use async_trait::async_trait;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
-use crate::cli::{OnInterrupt, Shared};
+use crate::cli::{Continues, OnInterrupt, Shared};
 use crate::config::{self, Config, Overrides};
 use crate::context::Context;
 use crate::pollers::LogReader;
-use crate::signals::Continues;
 use deployment::error::Failure;
 pub(crate) use image::verify::Verification;
 use image_builder::inspect::Inspection;
@@ -275,7 +274,7 @@ pub(crate) enum CommandResult {
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
-    use crate::signals::Continues;
+    use crate::cli::Continues;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -291,9 +290,9 @@ mod tests {
                     "up",
                     "rollback",
                     "continue",
-                    "promote a --to b",
+                    "promote a b",
                     "down",
-                    "reviewer grant",
+                    "reviewer grant --user",
                     "reviewer revoke",
                 ][..],
             ),

@@ -5,10 +5,9 @@
 mod tests;
 
 use super::{CommandResult, Done, Execute};
-use crate::cli::ServiceOptions;
+use crate::cli::{Continues, ServiceOptions};
 use crate::config::Overrides;
 use crate::pollers::LogReader;
-use crate::signals::Continues;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -6,13 +6,12 @@ use async_trait::async_trait;
 use clap::Args;
 
 use super::{Done, Execute};
-use crate::cli::{DeployOptions, OnInterrupt};
+use crate::cli::{Continues, DeployOptions, OnInterrupt};
 use crate::config::Overrides;
 use crate::context::Context;
 use crate::deploy::Deployer;
 use crate::host::{Host, LocalHost};
 use crate::pollers::LogReader;
-use crate::signals::Continues;
 use deployment::error::Failure;
 
 #[cfg(test)]

@@ -4,14 +4,13 @@ use async_trait::async_trait;
 use clap::Args;
 
 use super::{Done, Execute, up};
-use crate::cli::{DeployOptions, OnInterrupt, Shared};
+use crate::cli::{Continues, DeployOptions, OnInterrupt, Shared};
 use crate::config::{self, Config, Overrides};
 use crate::context::Context;
 use crate::deploy::Deployer;
 use crate::explain::in_environment;
 use crate::host::{Host, LocalHost};
 use crate::pollers::LogReader;
-use crate::signals::Continues;
 use deployment::error::{Failure, FailureKind};
 use deployment::names::{Digest, ImageUri, StackId};
 use deployment::stack::before::{BeforeUp, before_up};

@@ -11,8 +11,8 @@ mod tests;
 pub use shown::{Access, Given, Reviewing};
 
 use super::{CommandResult, Done, Execute};
+use crate::cli::Continues;
 use crate::pollers::LogReader;
-use crate::signals::Continues;
 use async_trait::async_trait;
 use clap::{Args, Subcommand};
 use std::collections::BTreeMap;

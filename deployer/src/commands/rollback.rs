@@ -6,10 +6,9 @@ mod target;
 mod tests;
 
 use super::{Done, Execute};
-use crate::cli::{DeployOptions, OnInterrupt};
+use crate::cli::{Continues, DeployOptions, OnInterrupt};
 use crate::config::Overrides;
 use crate::pollers::LogReader;
-use crate::signals::Continues;
 use async_trait::async_trait;
 use clap::Args;
 use std::collections::BTreeMap;

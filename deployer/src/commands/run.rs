@@ -8,10 +8,10 @@ use clap::Args;
 use tokio::time::Instant;
 
 use super::{Done, Execute};
+use crate::cli::Continues;
 use crate::context::{Context, Running, connect};
 use crate::poll::{self, Outcome, Poller, Terms};
 use crate::pollers::{LogEnd, LogPoller, LogReader};
-use crate::signals::Continues;
 use aws::remote::{OneOff, OneOffNetwork, Remote, TaskState, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::{ClusterName, RequestToken};

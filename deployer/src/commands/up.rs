@@ -12,10 +12,9 @@ mod tests;
 
 use super::plan;
 use super::{Done, Execute};
-use crate::cli::{DeployOptions, OnInterrupt, ServiceOptions};
+use crate::cli::{Continues, DeployOptions, OnInterrupt, ServiceOptions};
 use crate::config::Overrides;
 use crate::pollers::LogReader;
-use crate::signals::Continues;
 use async_trait::async_trait;
 use clap::Args;
 use std::path::PathBuf;
