@@ -224,7 +224,7 @@ fn architecture(input: &Input) -> Architecture {
 
 fn content(layer: &Layer) -> Vec<u8> {
     let mut content = Vec::new();
-    let mut reader = layer.content.open().expect("in memory");
+    let mut reader = layer.content.open();
     reader.read_to_end(&mut content).expect("in memory");
     content
 }
@@ -265,7 +265,7 @@ fn check_layer(
     folders: &mut BTreeSet<String>,
 ) {
     let mut uncompressed = Vec::new();
-    flate2::read::GzDecoder::new(layer.content.open().expect("in memory"))
+    flate2::read::GzDecoder::new(layer.content.open())
         .read_to_end(&mut uncompressed)
         .expect("gzip");
     assert_eq!(layer.diff_id, digest(&uncompressed));

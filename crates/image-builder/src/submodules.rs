@@ -2,6 +2,7 @@
 //!
 //! Read from `.gitmodules`, since git may be absent, or refuse to read the repository.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use support::input;
@@ -30,7 +31,8 @@ pub fn not_checked_out(folder: &Path) -> Vec<Submodule> {
     let top = top_of(folder);
     let is_in_clone = top.join(".git").exists();
     let top = if is_in_clone { Some(&*top) } else { archive };
-    let folders = top.map(|top| empty(top, DEPTH)).unwrap_or_default();
+    let folders = top.map(|top| empty(top, DEPTH, &mut BTreeSet::new()));
+    let folders = folders.unwrap_or_default();
     let relative = |folder: &PathBuf| {
         let path = folder.strip_prefix(top?).ok()?;
         Some(path.to_string_lossy().into_owned())
@@ -51,17 +53,24 @@ pub fn not_checked_out(folder: &Path) -> Vec<Submodule> {
 /// File that lists the submodules of a repository.
 const GITMODULES: &str = ".gitmodules";
 
-/// Returns the empty folders of submodules, including those within submodules.
-fn empty(top: &Path, depth: u8) -> Vec<PathBuf> {
+/// Returns the empty folders of submodules, including those within submodules. Each is `searched` once,
+/// however often links and lists lead to it.
+fn empty(top: &Path, depth: u8, searched: &mut BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    let is_new = top.canonicalize().is_ok_and(|it| searched.insert(it));
+    if !is_new {
+        return Vec::new();
+    }
     let listed = input::text(&top.join(GITMODULES), input::WRITTEN_BY_HAND).unwrap_or_default();
     let mut found = Vec::new();
-    for path in listed.lines().filter_map(path_of) {
+    let mut seen = BTreeSet::new();
+    let paths = listed.lines().filter_map(path_of);
+    for path in paths.filter(|path| seen.insert(*path)) {
         let folder = top.join(path);
         let has_files = std::fs::read_dir(&folder).is_ok_and(|mut it| it.next().is_some());
         if !has_files {
             found.push(folder);
         } else if depth > 0 {
-            found.extend(empty(&folder, depth - 1));
+            found.extend(empty(&folder, depth - 1, searched));
         }
     }
     found
@@ -153,6 +162,14 @@ mod tests {
         assert_eq!(found(), ["vendor/a/inner/x", "b c"]);
         let in_clone = &not_checked_out(folder.path())[0];
         assert!(in_clone.hint().contains("git submodule update --init"));
+        // Neither links nor repetitions are followed without end.
+        std::os::unix::fs::symlink("..", folder.path().join("vendor/a/up")).unwrap();
+        write(
+            "vendor/a/.gitmodules",
+            &"\tpath = inner/x\n\tpath = up\n".repeat(1000),
+        );
+        write("vendor/.gitmodules", &"\tpath = a\n".repeat(1000));
+        assert!(found().contains(&"vendor/a/inner/x".to_owned()));
         // Another repository's are not this one's.
         write("app/.git", "gitdir: elsewhere\n");
         assert_eq!(found(), [""; 0]);
