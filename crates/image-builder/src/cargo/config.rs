@@ -50,7 +50,7 @@ pub(super) fn rustflags(files: &[toml::Table], target: &str, cfgs: &[Cfg]) -> Ve
             .filter_map(|file| file.get("build")?.get("rustflags"));
         flags = build.flat_map(list).collect();
     }
-    without_dynamic_linking(flags)
+    without_decided(flags)
 }
 
 /// Returns the properties of a target as `rustc --print cfg` lists them.
@@ -78,18 +78,22 @@ fn list(value: &Value) -> Vec<String> {
     }
 }
 
-/// Leaves out `-crt-static`: the program of an image is linked statically.
-fn without_dynamic_linking(flags: Vec<String>) -> Vec<String> {
-    const DYNAMIC: &str = "target-feature=-crt-static";
+/// Leaves out what is decided here: `crt-static`, since the program of an image is linked statically,
+/// and the linker, which may not be installed on this machine.
+fn without_decided(flags: Vec<String>) -> Vec<String> {
+    let is_decided = |value: &str| {
+        value == "target-feature=-crt-static"
+            || value.starts_with("linker=")
+            || value.starts_with("link-arg=-fuse-ld=")
+    };
     let mut kept: Vec<String> = Vec::new();
     for flag in flags {
-        if flag == DYNAMIC
-            && kept
-                .last()
-                .is_some_and(|it| it == "-C" || it == "--codegen")
-        {
+        let is_value = kept
+            .last()
+            .is_some_and(|it| it == "-C" || it == "--codegen");
+        if is_value && is_decided(&flag) {
             kept.pop();
-        } else if flag.strip_prefix("-C") != Some(DYNAMIC) {
+        } else if !flag.strip_prefix("-C").is_some_and(is_decided) {
             kept.push(flag);
         }
     }
@@ -124,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn a_static_program_stays_static() {
-        let file = "build.rustflags = ['-C', 'target-feature=-crt-static', '-Ctarget-feature=-crt-static', '-C', 'x=1']";
-        assert_eq!(flags(&[file]), "-C x=1");
+    fn linking_is_decided_here() {
+        let file = "build.rustflags = ['-C', 'target-feature=-crt-static', '-Ctarget-feature=-crt-static', '-C', 'x=1', '-C', 'link-arg=-fuse-ld=lld', '-Clinker=clang', '-Clink-arg=-s']";
+        assert_eq!(flags(&[file]), "-C x=1 -Clink-arg=-s");
     }
 
     #[test]
