@@ -650,6 +650,7 @@ fn what_only_a_shell_knows_reaches_neither_program_nor_compiler() {
             "ENV CARGO_ENCODED_RUSTFLAGS=\"--cfg\u{1f}a b\"\nRUN cargo build -r",
             "release --cfg=a b",
         ),
+        ("ENV RUSTUP_TOOLCHAIN=1.95.0\nRUN cargo build -r", "release"),
         (
             "ENV RUSTUP_TOOLCHAIN=nightly\nRUN cargo build -r",
             "release (`RUSTUP_TOOLCHAIN=nightly` is not done:)",

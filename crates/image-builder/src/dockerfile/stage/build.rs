@@ -363,7 +363,7 @@ impl Compiling {
             self.rustflags(line, name, value);
         } else if self.is_for_the_compiler(name) && !self.has_rustflags {
             self.rustflags(line, name, value);
-        } else if name == "RUSTUP_TOOLCHAIN" {
+        } else if name == "RUSTUP_TOOLCHAIN" && !is_stable(value) {
             self.toolchain(line, &format!("RUSTUP_TOOLCHAIN={value}"));
         } else if !is_of_the_container(name) {
             let environment = &mut self.build.environment;
@@ -1075,6 +1075,13 @@ fn inner_script(words: &[String]) -> Option<&str> {
 fn name_of(words: &[String]) -> &str {
     let name = words.first().map_or("", String::as_str);
     name.rsplit('/').next().unwrap_or(name)
+}
+
+/// Returns whether a toolchain is a release, which only its image pins.
+fn is_stable(toolchain: &str) -> bool {
+    toolchain.is_empty()
+        || toolchain.starts_with("stable")
+        || toolchain.starts_with(|first: char| first.is_ascii_digit())
 }
 
 /// Returns the file that a command's output is written to.
