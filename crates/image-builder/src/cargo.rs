@@ -147,7 +147,8 @@ pub async fn compile(
     if !has_lock_file {
         on_event(CompileEvent::NoLockFile { path: &lock_file });
     }
-    let configured = configured_flags(request, &workspace, &choice.target, surroundings).await?;
+    let configured =
+        configured_flags(request, (&folder, &workspace), &choice.target, surroundings).await?;
     let invocation = plan::invocation(
         request,
         surroundings,
@@ -238,14 +239,14 @@ pub async fn compile(
 /// take their place in cargo.
 async fn configured_flags(
     request: &CompileRequest<'_>,
-    workspace: &Path,
+    (folder, workspace): (&Path, &Path),
     target: &str,
     surroundings: &Surroundings,
 ) -> Result<Vec<String>, CompileError> {
     if !request.build.rustflags.is_empty() {
         return Ok(Vec::new());
     }
-    let files = config::read(&real(request.folder)?, workspace);
+    let files = config::read(folder, workspace);
     let mut cfgs = Vec::new();
     if config::asks_for_cfg(&files) {
         let rustc = surroundings

@@ -22,6 +22,7 @@ use std::sync::Arc;
 pub use error::{DockerfileError, DockerfileErrors, Problem};
 pub use health::HealthCheck;
 pub use stage::CargoBuild;
+pub(crate) use stage::without_crt_static;
 
 use crate::Architecture;
 

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
+use crate::dockerfile::without_crt_static;
 use cargo_platform::{Cfg, Platform};
 use support::input;
 use toml::Value;
@@ -81,19 +82,27 @@ fn list(value: &Value) -> Vec<String> {
 /// Leaves out what is decided here: `crt-static`, since the program of an image is linked statically,
 /// and the linker, which may not be installed on this machine.
 fn without_decided(flags: Vec<String>) -> Vec<String> {
-    let is_decided = |value: &str| {
-        value == "target-feature=-crt-static"
-            || value.starts_with("linker=")
-            || value.starts_with("link-arg=-fuse-ld=")
+    let undecided = |setting: &str| {
+        let is_linker = setting.starts_with("linker=") || setting.starts_with("link-arg=-fuse-ld=");
+        if setting.starts_with("target-feature=") {
+            without_crt_static(setting)
+        } else {
+            (!is_linker).then(|| setting.to_owned())
+        }
     };
     let mut kept: Vec<String> = Vec::new();
     for flag in flags {
-        let is_value = kept
+        let is_setting = kept
             .last()
             .is_some_and(|it| it == "-C" || it == "--codegen");
-        if is_value && is_decided(&flag) {
-            kept.pop();
-        } else if !flag.strip_prefix("-C").is_some_and(is_decided) {
+        if is_setting {
+            match undecided(&flag) {
+                Some(setting) => kept.push(setting),
+                None => drop(kept.pop()),
+            }
+        } else if let Some(setting) = flag.strip_prefix("-C").filter(|it| !it.is_empty()) {
+            kept.extend(undecided(setting).map(|setting| format!("-C{setting}")));
+        } else {
             kept.push(flag);
         }
     }
@@ -131,6 +140,11 @@ mod tests {
     fn linking_is_decided_here() {
         let file = "build.rustflags = ['-C', 'target-feature=-crt-static', '-Ctarget-feature=-crt-static', '-C', 'x=1', '-C', 'link-arg=-fuse-ld=lld', '-Clinker=clang', '-Clink-arg=-s']";
         assert_eq!(flags(&[file]), "-C x=1 -Clink-arg=-s");
+        let file = "build.rustflags = '-Ctarget-feature=+aes,-crt-static -C target-feature=-crt-static,+sse3'";
+        assert_eq!(
+            flags(&[file]),
+            "-Ctarget-feature=+aes -C target-feature=+sse3"
+        );
     }
 
     #[test]

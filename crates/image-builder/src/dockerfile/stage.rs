@@ -19,6 +19,7 @@ use super::{
 use super::{DEFAULT_PATH, Step, WorkFolder};
 use crate::paths::components;
 pub use build::CargoBuild;
+pub(crate) use build::without_crt_static;
 use build::{Compiling, Project};
 
 /// Reserved name of the empty base image.

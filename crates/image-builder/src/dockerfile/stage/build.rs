@@ -401,7 +401,7 @@ impl Compiling {
 
     fn rustflags(&mut self, line: usize, name: &str, value: &str) {
         let all = flags(name, value);
-        let mut flags = all.iter().map(String::as_str).peekable();
+        let mut flags = all.iter().map(String::as_str);
         while let Some(flag) = flags.next() {
             let (option, value) = match flag {
                 "-C" | "--codegen" | "--cfg" | "-L" | "-l" | "-Z" => {
@@ -428,13 +428,9 @@ impl Compiling {
                 // Set for every image anyway: see `encoded_rustflags`.
                 ("-C" | "--codegen", "relocation-model") => {}
                 ("-C" | "--codegen", "target-feature") => {
-                    let (_, features) = value.split_once('=').unwrap_or_default();
-                    let others = features.split(',').filter(|it| !it.ends_with("crt-static"));
-                    let others: Vec<&str> = others.filter(|it| !it.is_empty()).collect();
-                    if !others.is_empty() {
-                        let flag = format!("-Ctarget-feature={}", others.join(","));
-                        self.build.rustflags.push(flag);
-                    }
+                    let others = without_crt_static(value);
+                    let flag = others.map(|value| format!("-C{value}"));
+                    self.build.rustflags.extend(flag);
                 }
                 ("-C" | "--codegen", "linker" | "link-arg" | "link-args" | "link-self-contained")
                 | ("-L" | "-l", _) => self.note(
@@ -1082,6 +1078,15 @@ fn is_stable(toolchain: &str) -> bool {
     toolchain.is_empty()
         || toolchain.starts_with("stable")
         || toolchain.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// Returns a setting `target-feature=…` without `crt-static`, which is decided for every image, or
+/// `None` if nothing else is in it.
+pub(crate) fn without_crt_static(setting: &str) -> Option<String> {
+    let (name, features) = setting.split_once('=')?;
+    let others = features.split(',').filter(|it| !it.ends_with("crt-static"));
+    let others: Vec<&str> = others.filter(|it| !it.is_empty()).collect();
+    (!others.is_empty()).then(|| format!("{name}={}", others.join(",")))
 }
 
 /// Returns the file that a command's output is written to.
